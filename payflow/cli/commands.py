@@ -70,6 +70,14 @@ INDEX: Mapping[str, Listed] = {
     "retry": Listed(
         STEER, "steering", "Try a failed record again, take up one that was set aside, or look at a waiting one now."
     ),
+    "do": Listed(
+        STEER,
+        "bulk",
+        "Do one act to many records; shows first what it would do to each, and what it leaves alone.",
+    ),
+    "resync": Listed(
+        STEER, "bulk", "Compare records with the world at once, finished and archived ones too; workers look at them."
+    ),
     "pause": Listed(STEER, "steering", "Stop sends in a scope, on all workers; looks go on."),
     "resume": Listed(STEER, "steering", "Allow sends in a scope again."),
     "paused": Listed(STEER, "steering", "List what is paused, since when, by whom and why."),

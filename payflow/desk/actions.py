@@ -8,7 +8,7 @@ from machines.core.decision import Decision
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound, NotPossible
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
-from machines.core.lifecycle import Lifecycle
+from machines.core.lifecycle import Lifecycle, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from machines.payout import facts as f
@@ -17,12 +17,16 @@ from machines.transaction.data import LaneRecord
 from payflow.desk.lane_steering import LANE, PAYMENT, TRANSACTION, LaneSteering, suspect_name
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import OPERATES, REVIEWS, Caller, Person
+from payflow.desk.records import FactSource
 from payflow.desk.steering import Steering
+from payflow.engine.step import Applied
 from payflow.shown import grouped
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.store.stored import Stored
+
+PROPOSED = "proposed to a second person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class Pick:
     """The transaction that it is about, to look at."""
 
 
+async def _at_once() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something that a person may do to a record of a machine. What it would do is found by trying it on `react`."""
@@ -81,6 +89,10 @@ class Action:
     """What the person chooses among, none or more of it."""
     of_picks: str = ""
     """What choosing means, as a question; empty where there is nothing to choose."""
+    learns: Callable[[ActionRequest], FactSource] | None = None
+    """Gives what makes the fact in earnest, with what the world says then; None where `fact` is all of it."""
+    proposes: Callable[[], Awaitable[bool]] = _at_once
+    """Whether it is put before a second person now, and not done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +153,37 @@ class Actions:
             return None
         return (await self._store.records.read(record_id)).record
 
+    def sees(self, name: str, stored: Stored) -> str:
+        """Give what a person's word about a record would be bound to."""
+        return self._named(name, stored).sees(stored.record)
+
+    async def foresee(self, name: str, stored: Stored, word: ActionRequest) -> str:
+        """Say where an action would leave a record, or raise what would refuse it; the rail may be asked."""
+        action, record = self._named(name, stored), stored.record
+        word.person.refuse_unless(action.roles)
+        if record.parked:
+            raise NotPossible(f"{record.id} was set aside ({record.parked}): it is taken up again first.")
+        source = action.learns(word) if action.learns else action.fact(record, word.who, word.reason)
+        fact = source if isinstance(source, Fact) else await source(record)
+        machine = self._store.records.machines[record.machine]
+        decision = machine.react(record, fact, stored.at)
+        if not decision.recorded or decision.moot:
+            raise NotPossible(f"{record.id} is in {record.state}, where this means nothing.")
+        if await action.proposes():
+            return PROPOSED
+        return left_in(record.state, _target(machine.lifecycle, record, decision).name if decision.trigger else "")
+
+    async def carry_out(self, name: str, stored: Stored, word: ActionRequest) -> str:
+        """Do it to a record that is as it was seen; say where that left it."""
+        action, record = self._named(name, stored), stored.record
+        word.person.refuse_unless(action.roles)
+        if action.sees(record) != word.seen:
+            raise Conflict(f"{record.id} changed since you looked at it: look again.")
+        done = await action.run(record.id, word)
+        if isinstance(done, Applied):
+            return left_in(done.before.state, done.after.state if done.decision.trigger else "")
+        return PROPOSED if isinstance(done, Proposal) else left_in(record.state, "")
+
     def _named(self, name: str, stored: Stored) -> Action:
         machine = stored.record.machine
         action = next((one for one in self._actions if one.name == name and one.machine == machine), None)
@@ -166,9 +209,19 @@ class Actions:
 def _lines(lifecycle: Lifecycle, record: Record[Any], decision: Decision[Any]) -> list[str]:
     if decision.trigger is None:
         return [f"It stays in {record.state}: {decision.why}.", "No money moves."]
-    source = lifecycle.state(record.state)
-    target = lifecycle.state(decision.to) if decision.to else lifecycle.target(source.name, decision.trigger)
+    source, target = lifecycle.state(record.state), _target(lifecycle, record, decision)
     return [f"{source.name} → {target.name}. {target.means}", money_line(record, source.position, target.position)]
+
+
+def _target(lifecycle: Lifecycle, record: Record[Any], decision: Decision[Any]) -> State:
+    if decision.to:
+        return lifecycle.state(decision.to)
+    return lifecycle.target(record.state, decision.trigger or "")
+
+
+def left_in(state: str, target: str) -> str:
+    """Say where a record is left that was in a state, and moved, if it did."""
+    return target or f"stays in {state}"
 
 
 def money_line(record: Record[Any], source: object, target: object) -> str:
@@ -195,6 +248,7 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
             "approve", "Approve", "Say yes to amount and destination.", MACHINE, REVIEWS,
             lambda record, who, _: f.Approved(who, seen(record)),
             lambda record_id, word: desk.approve(record_id, word.person, word.seen), sees=seen,
+            learns=lambda word: desk.approving(word.person, word.seen),
         ),
         Action(
             "reject", "Reject", "Say no; the money is available again.", MACHINE, REVIEWS,
@@ -205,6 +259,7 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
             "cancel", "Cancel", "Take it back before it is sent.", MACHINE, OPERATES,
             lambda _, who, why: f.Cancelled(who, why), _saying_why(desk.cancel),
             asks="Why? The provider reads it.", danger=True,
+            learns=lambda word: desk.cancelling(word.who, word.reason),
         ),
         Action(
             "release", "Give back", "Give the money of a failed payout back.", MACHINE, OPERATES,
@@ -212,6 +267,7 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
             lambda record_id, word: desk.release(record_id, word.person, word.reason),
             asks="Why? The provider reads it.", danger=True,
             foresees="The rail is asked first: it is refused unless every attempt is proven unpaid.",
+            learns=lambda word: desk.releasing(word.person, word.reason),
         ),
     )  # fmt: skip
 
@@ -247,6 +303,7 @@ def of_lanes(steering: LaneSteering) -> Sequence[Action]:
             lambda record_id, word: steering.cancel(record_id, word.person, word.reason), asks="Why?", danger=True,
             foresees="The chain decides which one wins: if what was sent first is mined, it stays paid. "
             "If the empty one wins, what it carried has failed, and may be paid anew.",
+            proposes=steering.takes_two,
         ),
         Action(
             "withdraw", "Take back", "Take back a payment that nothing is signed for.", PAYMENT, OPERATES,
@@ -267,3 +324,11 @@ def _suspects(record: LaneRecord) -> Sequence[Pick]:
         Pick(suspect_name(one), f"{one.payment} was paid at nonce {one.nonce} by", one.hash)
         for one in record.data.suspects
     ]
+
+
+def actions_of(store: Store, desk: Desk, steering: Steering, more: Iterable[Action] = ()) -> Actions:
+    """Put together all that people may do to records here."""
+    lanes = LaneSteering(store, desk.metrics, steering.two)
+    return Actions(
+        store, [*of_payouts(desk), *of_all(store.records.machines.values(), steering), *of_lanes(lanes), *more]
+    )

@@ -70,11 +70,15 @@ class LaneSteering:
     async def cancel(self, transaction: RecordId, who: Person, reason: str) -> Proposal | None:
         """Use up the nonce of a transaction with nothing; proposes it where two operate."""
         _refuse_other(transaction, TRANSACTION)
-        if not await takes_two(self._store):
+        if not await self.takes_two():
             await cancelled(self._store, self._metrics, transaction, who.name, reason)
             return None
         record: TransactionRecord = (await self._store.records.read(transaction)).record
         return await self._two.propose(CANCELLING, transaction, _of_transaction(record), because(reason, WHY), who)
+
+    async def takes_two(self) -> bool:
+        """Whether what uses up a nonce, or opens a lane, is put before a second person."""
+        return await takes_two(self._store)
 
     async def withdraw(self, payment: RecordId, who: str, reason: str, lane: str = "") -> None:
         """Take back a payment that nothing is signed for; of a certain lane, where one is named."""
@@ -90,7 +94,7 @@ class LaneSteering:
 
     async def adopt(self, meant: Adoption, who: Person, reason: str) -> Proposal | None:
         """Say it, and let the lane go on: it pays all others; proposes it where two operate."""
-        if not await takes_two(self._store):
+        if not await self.takes_two():
             await adopted(self._store, self._metrics, meant, who.name, reason)
             return None
         return await self._two.propose(ADOPTING, meant.lane.id, meant.seen, because(reason, WHY), who)

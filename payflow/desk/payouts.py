@@ -234,6 +234,10 @@ class Desk:
 
     async def approve(self, payout_id: str, by: Person, fingerprint: str) -> Applied:
         """Say yes to what was seen, as another person than whoever asked for it or said yes already."""
+        return await self._decide("approve", payout_id, self.approving(by, fingerprint), by.name)
+
+    def approving(self, by: Person, fingerprint: str) -> FactSource:
+        """Give what makes somebody's yes of a payout as it is then."""
 
         async def unless_spoken(record: PayoutRecord) -> Fact:
             by.refuse_above(record.amount)
@@ -244,7 +248,7 @@ class Desk:
             at = await self._records.now()
             return f.Approved(by.name, fingerprint, at, yes_of(self.store, record, by.name, at))
 
-        return await self._decide("approve", payout_id, unless_spoken, by.name)
+        return unless_spoken
 
     async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
         """Say no."""
@@ -254,10 +258,14 @@ class Desk:
     async def cancel(self, payout_id: str, by: str, reason: str, owner: Owner | None = None) -> Applied:
         """Take a payout back before it is paid."""
         await self.payout(payout_id, owner)
-        fact = self._with_proof(partial(f.Cancelled, by, reason))
+        fact = self.cancelling(by, reason)
         if owner is not None:
             return await self._tell(payout_id, fact, by)  # their own affair: the payout's history says it
         return await self._decide("cancel", payout_id, fact, by, reason)
+
+    def cancelling(self, by: str, reason: str) -> FactSource:
+        """Give what makes a cancellation of a payout as it is then, with what its rail proves."""
+        return self._with_proof(partial(f.Cancelled, by, reason))
 
     async def retry(self, payout_id: str, by: str) -> Applied:
         """Try a failed payout once more."""
@@ -266,12 +274,16 @@ class Desk:
     async def release(self, payout_id: str, by: Person, reason: str) -> Applied:
         """Give back the money of a failed payout, as soon as the rail proves that none of its attempts was paid."""
         why = because(reason, WHY)
+        return await self._decide("release", payout_id, self.releasing(by, why), by.name, why)
+
+    def releasing(self, by: Person, why: str) -> FactSource:
+        """Give what makes a release of a payout as it is then, with what its rail proves."""
 
         async def unless_above(record: PayoutRecord) -> Fact:
             by.refuse_above(record.amount)
             return f.Released(by.name, why, await self._proven(record) is Proof.NOT_PAID)
 
-        return await self._decide("release", payout_id, unless_above, by.name, why)
+        return unless_above
 
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""

@@ -234,16 +234,11 @@ class Steering:
         """Look again at once: at what was set aside, at what is asleep, or just earlier than it was due."""
         stored = await self._records.read(record_id)
         record = stored.record
-        lifecycle = self._records.machines[record.machine].lifecycle
-        state = lifecycle.state(record.state)
         async with self._store.audit.doing(who, "take up again", record_id, record.parked):
+            self.refuse_unwatched(record)
             if record.parked:
                 await self._records.unpark(stored, f"taken up again by {who}; it was set aside: {record.parked}", who)
                 return Again("unparked", f"{record_id} is taken up again and will be looked at now.")
-            if state.by is not By.POLLER:
-                ways = lifecycle.triggers(state.name)
-                answers = f"It answers to: {', '.join(ways)}." if ways else "Its story ends there."
-                raise BadInput(f"{record_id} is in {state.name}, where nothing is tried. {answers}")
             (answer,) = await self._records.poke(record_id)
             if answer == "asleep":
                 await self._records.unpark(stored, f"woken by {who}", who)
@@ -252,6 +247,15 @@ class Steering:
                 "leased", f"A worker looks at {record_id} right now, and will look again as soon as it is done."
             )
         return Again("due", f"{record_id} will be looked at now.")
+
+    def refuse_unwatched(self, record: Record[Any]) -> None:
+        """Raise where no worker looks at a record in its state."""
+        lifecycle = self._records.machines[record.machine].lifecycle
+        if lifecycle.state(record.state).by is By.POLLER:
+            return
+        ways = lifecycle.triggers(record.state)
+        answers = f"It answers to: {', '.join(ways)}." if ways else "Its story ends there."
+        raise BadInput(f"{record.id} is in {record.state}, where nothing is tried. {answers}")
 
     async def retry(self, record_id: RecordId, who: str) -> Applied:
         """Ask for the move `retry` of any machine that knows it."""

@@ -192,6 +192,13 @@ KEYS = (
         "pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"
     ),
     Key(BATCHES := "pf:batches", "zset", "name of a batch -> when it opened", "the dispatcher", "operators"),
+    bulk_run := Key(
+        "pf:bulk:<name>",
+        "hash",
+        "an act over many records: who does it, why; for each what it was when shown, and how far it came; expires",
+        "the desk",
+        "the desk",
+    ),
     Key(
         WAITING_FOR_MONEY := "pf:waiting-for-money",
         "hash",

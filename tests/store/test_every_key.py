@@ -45,6 +45,7 @@ UNFOUND_KEYS = {
     "pf:credited:<platform>:<day>": "OPEN: a platform may credit more in a day than it was granted",
     "pf:batch:<name>": TOLD,
     "pf:batches": HINT,
+    "pf:bulk:<name>": "is shown again before anything more is done, and each record is looked at anew",
     "pf:waiting-for-money": HINT,
     "pf:review-digest": TOLD,
     "pf:review-letter": TOLD,

@@ -70,7 +70,7 @@ class Comer(Somebody):
         self.signer = Signer()
         self.cookies: dict[str, str] = {}
 
-    async def _ask(self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]) -> int:
+    async def _ask(self, method: str, path: str, fields: list[tuple[str, str]] | None, headers: dict[str, str]) -> int:
         place = path if path.startswith("/") else f"{self.place}/{path}".rstrip("/")
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         async with self.front.session.request(

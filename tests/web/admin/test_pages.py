@@ -61,6 +61,7 @@ async def test_every_page_can_be_used_by_everybody_and_says_nothing_on_the_conso
         "/admin", "/admin/records", "/admin/batches", "/admin/batches/20261120-1200", f"/admin/ledger?owner={ANN}",
         "/admin/outbox", "/admin/audit", "/admin/sessions", "/admin/proposals", "/admin/login", "/admin/passkeys",
         record, f"{record}/override?to=CANCELLED", f"/admin/records/{made['failed']}/do/release",
+        f"/admin/bulk?verb=release&id={made['failed']}&id={made['under_way']}",
     ):  # fmt: skip
         await look(path)
     assert browser.troubles == []

@@ -48,22 +48,23 @@ class Visitor:
 
     async def post(self, path: str, headers: dict[str, str] | None = None, /, **fields: str) -> int:
         """Send a form."""
-        return await self._ask("POST", path, fields, headers or {})
+        return await self._ask("POST", path, list(fields.items()), headers or {})
 
     async def send(self, path: str, **fields: str) -> int:
         """Send a form as a page of ours would, and go where it leads."""
         status = await self.post(path, csrf=self.field("csrf"), **fields)
         return await self.get(self.headers["Location"]) if status == 303 else status
 
-    async def press(self, button: str) -> int:
+    async def press(self, button: str, **more: str) -> int:
         """Send the form that a button of the page belongs to, with all that stands in it, and go where it leads."""
         forms = re.findall(r'<form[^>]*action="([^"]*)"[^>]*>(.*?)</form>', self.page, re.DOTALL)
         action, inside = next(one for one in forms if button in one[1])
         fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', inside)
-        status = await self.post(action, **{name: html.unescape(value) for name, value in fields})
+        pairs = [*((name, html.unescape(value)) for name, value in fields), *more.items()]
+        status = await self._ask("POST", action, pairs, {})
         return await self.get(self.headers["Location"]) if status == 303 else status
 
-    async def _ask(self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]) -> int:
+    async def _ask(self, method: str, path: str, fields: list[tuple[str, str]] | None, headers: dict[str, str]) -> int:
         place = path if path.startswith("/") else f"{self.place}{path}" if not path else f"{self.place}/{path}"
         given = {"Cookie": self.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
         url = f"{self.front.address}{place}"

@@ -6,14 +6,15 @@ from aiohttp import web
 
 from machines.core.errors import NotFound
 from payflow.config import Settings
-from payflow.desk.actions import Actions, of_all, of_lanes, of_payouts
-from payflow.desk.lane_steering import LaneSteering
+from payflow.desk.actions import actions_of
+from payflow.desk.bulk import Bulk
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
 from payflow.desk.steering import Steering
 from payflow.web.http.auth import Gate, PageSessions, Visit, see
 from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import AuditPage, LedgerPage
+from payflow.web.pages.admin.bulk import BulkPages
 from payflow.web.pages.admin.frame import ASSETS, PLACE, DashboardExtensions, Frame, Page
 from payflow.web.pages.admin.issuer import IssuerPages
 from payflow.web.pages.admin.live import Live
@@ -69,14 +70,12 @@ async def _nothing(visit: Visit) -> web.StreamResponse:
 def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering) -> list[Page]:
     """List the pages that every dashboard has, in the order of the navigation."""
     store = desk.store
-    actions = Actions(store, [
-        *of_payouts(desk), *of_all(store.records.machines.values(), steering),
-        *of_lanes(LaneSteering(store, desk.metrics, steering.two)), *board.actions,
-    ])  # fmt: skip
+    actions = actions_of(store, desk, steering, board.actions)
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:
         yield from RecordsPage(frame, [*searches_of(store, board), *board.searches]).routes()
         yield from RecordPage(frame, board, steering, actions, desk.receipts).routes()
+        yield from BulkPages(frame, Bulk(store, actions, steering)).routes()
 
     return [
         Page("", "Overview", lambda frame: Overview(frame, board, steering, desk).routes()),

@@ -27,6 +27,7 @@ from payflow.web.http.auth import Visit, see
 from payflow.web.http.endpoints import CsvReply, written
 from payflow.web.http.payloads import cursor_of, list_cursor
 from payflow.web.http.problems import BAD_FIELD, Problem
+from payflow.web.pages.admin.bulk import verbs_of
 from payflow.web.pages.admin.frame import DashboardExtensions, Frame, Search
 
 SHOWN = 50
@@ -87,6 +88,7 @@ class RecordsPage:
                 state for name, machine in machines.items() if asked.machine in ("", name)
                 for state in machine.lifecycle.states
             ],
+            verbs=verbs_of(visit.caller),
             searched=["id", "reference", "owner", *(search.by for search in self._searches)],
         )  # fmt: skip
 
