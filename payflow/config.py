@@ -196,6 +196,8 @@ class Settings(BaseModel):
     """How often the whole journal is read anew; one worker of all does it."""
     books_watch_s: float = Field(default=30.0, ge=1, alias="PAYFLOW_BOOKS_WATCH_S")
     """How often all accounts are compared with what was posted since, and with the records; a false one stops sends."""
+    reconcile_s: float = Field(default=3600.0, ge=10, alias="PAYFLOW_RECONCILE_S")
+    """How often what rails say they did is compared with our books; one worker of all does it."""
 
     # Payouts
     payout_worker_concurrency: int = Field(default=5, ge=1, le=4096, alias="PAYOUT_WORKER_CONCURRENCY")

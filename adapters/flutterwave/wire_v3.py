@@ -163,6 +163,46 @@ def read_page(reply: HttpReply) -> tuple[list[FlutterwaveTransfer], int]:
     return [_transfer(data) for data in listed.data or ()], listed.meta.page_info.total_pages
 
 
+def listed_on(day: str, page: int) -> HttpRequest:
+    """Ask for a page of all transfers of one day."""
+    return HttpRequest("GET", "/transfers", query=(("from", day), ("to", day), ("page", str(page))))
+
+
+class WalletRowV3(Struct):
+    """One row of a wallet's history. It has no id; what the wallet held before and after makes it the one it is."""
+
+    type: str
+    """C for what came in, D for what left."""
+    amount: Decimal
+    currency: str
+    balance_before: Decimal
+    balance_after: Decimal
+    date: str
+    reference: str | None = None
+    remarks: str | None = None
+
+
+class WalletRowsV3(Struct):
+    """A page of them."""
+
+    page_info: PageInfo = field(default_factory=PageInfo)
+    transactions: list[WalletRowV3] = field(default_factory=list)
+
+
+def wallet_rows(currency: str, day: str, page: int) -> HttpRequest:
+    """Ask for a page of what moved a wallet on one day."""
+    query = (("currency", currency), ("from", day), ("to", day), ("page", str(page)))
+    return HttpRequest("GET", "/wallet/statement", query=query)
+
+
+def read_wallet_rows(reply: HttpReply) -> tuple[list[WalletRowV3], int]:
+    """Read a page of them, and how many pages there are."""
+    listed = understood(_readable(reply), FlutterwaveAnswer[WalletRowsV3], "The history of a wallet")
+    if listed.status != SUCCESS:
+        raise OutcomeUnknown("The history of a wallet was answered without success.")
+    return listed.data.transactions, listed.data.page_info.total_pages
+
+
 def retries(transfer_id: str) -> HttpRequest:
     """Ask for the retries of a transfer: somebody may have clicked Retry in the dashboard."""
     return HttpRequest("GET", f"/transfers/{transfer_id}/retries")

@@ -113,9 +113,11 @@ class Control:
 
     def _fill(self, call: ServedCall) -> ServedAnswer:
         try:
-            self._transfers.wallets |= {currency: Decimal(str(held)) for currency, held in call.body.items()}
+            wanted = {currency: Decimal(str(held)) for currency, held in call.body.items()}
         except InvalidOperation:
             return _wrong("A wallet holds an amount.")
+        for currency, held in wanted.items():
+            self._transfers.fill(currency, held)
         return ok(self._transfers.wallets)
 
     def _webhooks(self, call: ServedCall) -> ServedAnswer:

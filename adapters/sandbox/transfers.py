@@ -60,6 +60,57 @@ class Book:
         return sum((entry.amount for entry in self._entries if entry.currency == currency), Decimal(0))
 
 
+@dataclass(slots=True)
+class WalletMove:
+    """One thing that moved a wallet, as the gateway's own history of it has it."""
+
+    at: Millis
+    currency: str
+    amount: Decimal
+    """Less than nothing where it left."""
+    reference: str
+    remarks: str
+    shown: bool = True
+    """Whether the history lists it; what the wallet held before and after counts it all the same."""
+    says: Decimal | None = None
+    """What the history says that it was, where that is not true."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletRow:
+    """A move, with what the wallet held before and after."""
+
+    move: WalletMove
+    before: Decimal
+    after: Decimal
+
+
+class WalletHistory:
+    """What moved the wallets of an account: the gateway's statement, which knows nothing of whoever reads it."""
+
+    def __init__(self, wallets: Mapping[str, Decimal]) -> None:
+        self.began_with = dict(wallets)
+        self.moves: list[WalletMove] = []
+
+    def rows(self, currency: str) -> list[WalletRow]:
+        """List what the history shows of a wallet, the oldest first."""
+        found, held = [], self.began_with.get(currency, Decimal(0))
+        for move in self.moves:
+            if move.currency == currency:
+                after = held + move.amount
+                found += [WalletRow(move, held, after)] if move.shown else []
+                held = after
+        return found
+
+    def of(self, reference: str) -> list[WalletMove]:
+        """Find what moved under a reference."""
+        return [move for move in self.moves if move.reference == reference]
+
+    def forget(self, reference: str) -> None:
+        """Have it as if nothing had moved under a reference."""
+        self.moves = [move for move in self.moves if move.reference != reference]
+
+
 class TransferState(StrEnum):
     """Where a transfer is; each API has its own words for it."""
 
@@ -155,6 +206,9 @@ class Transfers:
         self.book = Book()
         self.switches = Switches()
         self.wallets: dict[str, Decimal] = dict(wallets)
+        self.history = WalletHistory(wallets)
+        self.hidden: set[str] = set()
+        """References of transfers that no list shows."""
         self.otherwise = otherwise
         """What becomes of a transfer without magic."""
         self.all: list[SimulatedTransfer] = []
@@ -187,6 +241,8 @@ class Transfers:
     def listed(self, transfer: SimulatedTransfer) -> bool:
         """Tell whether the list of all transfers shows it by now."""
         fate_ = transfer.fate
+        if transfer.reference in self.hidden:
+            return False
         return self._older(transfer, fate_.hidden_s if fate_.unlisted_s is None else fate_.unlisted_s)
 
     def _older(self, transfer: SimulatedTransfer, seconds: float) -> bool:
@@ -237,7 +293,9 @@ class Transfers:
         if short:
             foretold = replace(foretold, ends=Ends.FAILED, message=SHORT, reversed_after_s=None)
         else:
-            self._move_wallet(order.currency, -(order.amount + fee))
+            self._move_wallet(order.currency, -order.amount, order.reference, "Transfer")
+            if fee:
+                self._move_wallet(order.currency, -fee, order.reference, "Transfer fee")
         transfer = SimulatedTransfer(
             next(self._numbers), order, foretold, fee, self.agenda.now(), charged=not short, parent=parent
         )
@@ -271,7 +329,7 @@ class Transfers:
         """Take a success back."""
         self._must(transfer, transfer.state is TransferState.PAID)
         transfer.state, transfer.reversed_at = TransferState.REVERSED, self.agenda.now()
-        self._move_wallet(transfer.order.currency, transfer.order.amount)
+        self._move_wallet(transfer.order.currency, transfer.order.amount, transfer.reference, "Transfer reversal")
         self._write(transfer, -transfer.order.amount)
         self._tell(transfer)
 
@@ -323,7 +381,8 @@ class Transfers:
         else:
             transfer.state, transfer.message = TransferState.FAILED, message or "DISBURSE FAILED: Transfer failed"
             if transfer.charged:
-                self._move_wallet(transfer.order.currency, transfer.order.amount + transfer.fee)
+                back = transfer.order.amount + transfer.fee
+                self._move_wallet(transfer.order.currency, back, transfer.reference, "Refund of a failed transfer")
             if transfer.fate.clicked_after_s is not None:
                 self.agenda.later(transfer.fate.clicked_after_s, lambda: self._click(transfer))
         self._tell(transfer)
@@ -347,8 +406,13 @@ class Transfers:
             Entry(order.reference, asked, order.bank, order.account, amount, order.currency, self.agenda.now())
         )
 
-    def _move_wallet(self, currency: str, amount: Decimal) -> None:
+    def fill(self, currency: str, held: Decimal, reference: str = "top-up") -> None:
+        """Have a wallet hold so much, by one top-up or withdrawal."""
+        self._move_wallet(currency, held - self.wallets.get(currency, Decimal(0)), reference, "Wallet funding")
+
+    def _move_wallet(self, currency: str, amount: Decimal, reference: str, remarks: str) -> None:
         self.wallets[currency] = self.wallets.get(currency, Decimal(0)) + amount
+        self.history.moves.append(WalletMove(self.agenda.now(), currency, amount, reference, remarks))
 
     @staticmethod
     def _must(transfer: SimulatedTransfer, fits: bool) -> None:  # noqa: FBT001  (it reads as a sentence where it is called)

@@ -1,6 +1,6 @@
 """What machines need from the outside world, as small protocols. Adapters and the engine implement them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Protocol, TypeAlias, TypeVar
@@ -246,6 +246,75 @@ class Lists(Protocol):
         """List what was handed over since a time, one a key; others who use the account have keys that are not ours.
 
         Raises `Retryable`, `RailClosed` or `OutcomeUnknown` when the list is not surely whole.
+        """
+
+
+class LineKind(StrEnum):
+    """What a line of a statement is about."""
+
+    PAYMENT = "payment"
+    """Somebody was paid, whoever asked for it."""
+    RETURN = "return"
+    """A payment, or the debit of one that failed, came back."""
+    OTHER = "other"
+    """All else that moved the wallet: top-ups, withdrawals, what the rail took for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One thing that a rail says it did."""
+
+    id: str
+    """The rail's own name for it, or one made of all that it says: the same however often it is read."""
+    kind: LineKind
+    amount: Money
+    """What arrived, came back or moved; never the fee."""
+    out: bool
+    """Whether it left the wallet."""
+    at: Millis
+    reference: str = ""
+    """Our key, where it was asked for under one; a name of the rail's own otherwise."""
+    handle: str = ""
+    """The rail's own name for the payment, by which records know it too."""
+    fee: int | None = None
+    """What the rail took for it, in units of the amount's asset, rounded up; None where it does not say."""
+    account: str = ""
+    """Where it went, as the rail writes it; empty where it does not say."""
+    open: bool = False
+    """Whether the rail has not finished it: it says nothing yet, but that the payment is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementBalance:
+    """What a wallet held before and after the lines of one span of time, as the rail says."""
+
+    opening: int
+    closing: int
+    moved: int
+    """The sum of all that moved it in between, line by line, as the rail lists it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPart:
+    """What a rail says of one span of time: a day, or the blocks of a stretch."""
+
+    begins: Millis
+    lines: tuple[StatementLine, ...]
+    balances: Mapping[str, StatementBalance] = field(default_factory=dict)
+    """By asset; empty where the rail keeps no such account, or nothing moved."""
+
+
+class RailStatement(Protocol):
+    """A rail that says what it did, line by line, whoever asked it to."""
+
+    @property
+    def patience_ms(self) -> Millis:
+        """How long this rail may take until what it did is on its statement: nothing is missing before."""
+
+    def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
+        """Walk over what it did between two times, the oldest span first; a line may come more than once.
+
+        Raises `Retryable`, `RailClosed` or `OutcomeUnknown` when a span is not surely whole.
         """
 
 

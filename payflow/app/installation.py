@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from payflow.desk.payouts import Desk
     from payflow.desk.pool.pool import Pools
     from payflow.desk.reconcile.comparison import Reconciles
+    from payflow.desk.reconcile.reconciler import Reconciler
 
 DEEPEST = 15_000
 """Calls within calls that fit into a thread's stack; an in-process EVM needs 12,288."""
@@ -50,6 +51,8 @@ class Parts:
     """The routes beside the probes; made only where they are served."""
     reconciles: "Sequence[Reconciles]" = ()
     """What compares itself with the world before rails open that the sequence guard closed."""
+    reconciler: "Reconciler | None" = None
+    """What compares our books with the statements of rails; None where there is nothing to compare."""
     task: Callable[[asyncio.Event], Coroutine[Any, Any, None]] | None = None
     """What runs beside the workers until the event is set."""
     desk: "Desk | None" = None
@@ -78,10 +81,13 @@ class Payflow:
 
 async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> Parts:
     """Put together what ships with Payflow."""
+    from machines.finding.react import finding  # noqa: PLC0415  (tests of the engine need none of it)
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
     from payflow.app import dashboard, gateways, notifications, payouts  # noqa: PLC0415  (as above)
     from payflow.desk.metering import metered  # noqa: PLC0415  (as above)
     from payflow.desk.receipts.receipts import Receipts  # noqa: PLC0415  (as above)
+    from payflow.desk.reconcile.reconciler import reconciler_of  # noqa: PLC0415  (as above)
+    from payflow.desk.requests import payout_pollers  # noqa: PLC0415  (as above)
 
     clock = SystemClock()
     setups = dict(await gateways.open_gateways(settings, store, clock, stack))
@@ -101,6 +107,8 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     issuer = await dashboard.issuer_of(settings, stack)
     rooms = dashboard.pools_of(settings, store, metrics, stack)
     paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups), Receipts(store, lanes, rooms))
+    of_payouts = paid.reconcile(lanes.lanes if lanes else ())
+    reconciler = reconciler_of(store, metrics, setups, of_payouts)
 
     def routes() -> "list[web.RouteDef]":
         board = replace(dashboard.board_of(settings, lanes, rooms, bounties), issuer=issuer)
@@ -111,6 +119,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     return Parts(
         (
             paid.machine,
+            finding(reconciler.acts()),
             pool({}, rooms.prove if rooms else None),
             *(lanes.machines if lanes else _shown_lanes()),
             *(bounties.machines if bounties else ()),
@@ -119,9 +128,10 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
         task=bounties.keep_swept if bounties else None,
         deliver=await notifications.open_handlers(settings, store, clock, stack),
         probes={name: setup.probe for name, setup in setups.items() if setup.probe},
-        pollers=payouts.pollers(settings),
+        pollers=payout_pollers(settings),
         routes=routes,
-        reconciles=[paid.reconcile(lanes.lanes if lanes else ()), *reconciles],
+        reconciler=reconciler,
+        reconciles=[of_payouts, *reconciles],
         desk=paid.desk,
         lanes=lanes,
         bounties=bounties,
@@ -131,11 +141,12 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
 def lifecycles() -> Mapping[str, Lifecycle]:
     """Name what the records of each machine can be and do; no store is needed for that."""
     from machines.bounty import lifecycle as bounty  # noqa: PLC0415  (only one command asks)
+    from machines.finding import lifecycle as finding  # noqa: PLC0415  (as above)
     from machines.payout import lifecycle as payout  # noqa: PLC0415  (as above)
     from machines.pool import lifecycle as pool  # noqa: PLC0415  (as above)
 
     tables = (payout.LIFECYCLE, pool.LIFECYCLE, *(one.lifecycle for one in _shown_lanes()), bounty.LIFECYCLE)
-    return {one.machine: one for one in (*tables, bounty.REPOSITORY)}
+    return {one.machine: one for one in (*tables, bounty.REPOSITORY, finding.LIFECYCLE)}
 
 
 def scopes_of(rails: Iterable[str], lanes: Iterable[str]) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ from dataclasses import replace
 from aiohttp import web
 
 from machines.core.ports import Rail
-from machines.payout import lifecycle as s
 from machines.payout.acts import PayoutActs
 from machines.payout.react import payout
-from payflow.config import PollerSettings, Settings
+from payflow.config import Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.caps import PayoutCaps
 from payflow.desk.gateways import FirstLook, GatewaySetup, WalletQueue
@@ -17,16 +16,12 @@ from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
 from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.reconcile.payouts import PayoutsReconcile
-from payflow.desk.requests import payout_policy, risk_thresholds, two_people_from
+from payflow.desk.requests import WATCHED, payout_policy, risk_thresholds, two_people_from
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
 from payflow.web.pages.admin.frame import DashboardExtensions
 from payflow.web.routes import Described
-
-WATCHERS = 16
-WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRADICTED)
-"""The states in which a payout is over for now: they are looked at ever more seldom, and behind everything else."""
 
 
 class Payouts:
@@ -97,16 +92,3 @@ class Payouts:
         """Give what compares payouts with their gateways after the store lost writes; lanes are compared by nonces."""
         lists = {name: setup.lists for name, setup in self._setups.items() if name not in lanes}
         return PayoutsReconcile(self._store, self._metrics, self._asking, lists)
-
-
-def pollers(settings: Settings) -> dict[str, PollerSettings]:
-    """Say how the pollers of payouts work, as the settings of the provider document name it.
-
-    What it says of batches is about runs, of which each takes all that waits: `Schedule` reads it, no poller does.
-    """
-    sending = PollerSettings(concurrency=settings.payout_worker_concurrency, rate=settings.payout_worker_rate_limit)
-    return {
-        **{f"payout.{state}": PollerSettings(concurrency=WATCHERS) for state in WATCHED},
-        "payout.PROCESSING": sending,
-        "payout.UNCONFIRMED": sending,
-    }

@@ -90,6 +90,8 @@ async def _run(
             group.start_soon(keep_telling, payflow.store, settings.worker_name)
             if workers:
                 group.start_soon(Bookkeeper(payflow.store, settings.books_watch_s, settings.books_check_s).run)
+                if payflow.parts.reconciler:
+                    group.start_soon(payflow.parts.reconciler.run, settings.reconcile_s)
                 if payflow.parts.probes:
                     from payflow.desk.gateways import keep_closed_rails_probed  # noqa: PLC0415  (as above)
 

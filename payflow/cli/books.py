@@ -9,9 +9,11 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
+from machines.core.clock import Millis
 from machines.core.errors import BadInput
 from machines.core.ids import Owner, owner_of
 from machines.core.money import Assets
+from machines.finding.lifecycle import OPEN
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.terminal import (
@@ -22,6 +24,7 @@ from payflow.cli.terminal import (
     Terminal,
     Usage,
     Yes,
+    bar,
     clean,
     drawn,
     json_of,
@@ -31,8 +34,10 @@ from payflow.cli.terminal import (
 )
 from payflow.desk.books import Believed, check, faults_of
 from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
+from payflow.desk.reconcile.reconciler import ReconciledRail, Reconciler
 from payflow.shown import exact
 
+HUNDRED = 100
 COLUMNS = ("available", "held", "paid", "funded", "owed")
 
 command = Commands()
@@ -137,6 +142,7 @@ async def verify(terminal: Terminal, payflow: Payflow) -> Code:
 FINDING = (
     Column("about", "about", "subject"),
     Column("rail", "rail"),
+    Column("kind", "kind"),
     Column("found", "found", "says"),
     Column("to_do", None, "advice"),
     Column("", "to do", lambda one: Text(clean(one.advice), "bold red") if one.open else Text("settled", "green")),
@@ -164,10 +170,14 @@ async def reconcile(
     who = await terminal.acting(payflow)
     with typed():
         word = Word(who.name, reason, owners, frozenset(dismiss or ()))
-    at = moment(since, await payflow.store.records.now())
-    outcome = await compare(payflow.store, payflow.parts.reconciles, at, word)
+    at, reconciler = moment(since, await payflow.store.records.now()), payflow.parts.reconciler
+    register = reconciler.findings if reconciler else None
+    outcome = await compare(payflow.store, payflow.parts.reconciles, at, word, register)
     opens = outcome.clear and bool(outcome.closed)
-    findings: list[object] = [drawn(FINDING, outcome.findings), ""] if outcome.findings else []
+    turns = await _statements(terminal, reconciler, at) if reconciler else []
+    differ = [one.data for turn in turns for one in turn.found if one.state == OPEN]
+    findings: list[object] = [drawn(FINDING, [*outcome.findings, *differ]), ""] if outcome.findings or differ else []
+    findings += [f"{turn.rail}: {turn.failed or f'{turn.lines} new lines.'}" for turn in turns]
     if opens and not yes and not terminal.as_json:
         terminal.tell({}, *findings)
         findings = []
@@ -175,13 +185,27 @@ async def reconcile(
     if opens:
         await open_rails(payflow.store, outcome, word)
     answer = {
-        "findings": [json_of(FINDING, one) for one in outcome.findings],
+        "findings": [json_of(FINDING, one) for one in (*outcome.findings, *differ)],
+        "statements": [{"rail": turn.rail, "lines": turn.lines, "failed": turn.failed} for turn in turns],
         "clear": outcome.clear,
         "closed": [] if opens else list(outcome.closed),
         "opened": list(outcome.closed) if opens else [],
     }
-    terminal.tell(answer, *findings, _sentence(outcome))
-    return Code.OK if outcome.clear else Code.REFUSED
+    terminal.tell(answer, *findings, _sentence(outcome, len(differ)))
+    return Code.OK if outcome.clear and not differ and not any(turn.failed for turn in turns) else Code.REFUSED
+
+
+async def _statements(terminal: Terminal, reconciler: Reconciler, since: Millis) -> list[ReconciledRail]:
+    """Compare every statement with our books, and show how far that is."""
+    done: dict[str, int] = {}
+    with bar("Reading statements", HUNDRED * len(reconciler.rails), quiet=terminal.as_json) as step:
+
+        def progress(rail: str, begun: Millis, until: Millis, at: Millis) -> None:
+            percent = min(HUNDRED, max(0, HUNDRED * (at - begun) // max(1, until - begun)))
+            step(percent - done.get(rail, 0))
+            done[rail] = percent
+
+        return await reconciler.compare_all(since, progress)
 
 
 def _owners(given: Iterable[str]) -> Mapping[str, Owner]:
@@ -194,10 +218,12 @@ def _owners(given: Iterable[str]) -> Mapping[str, Owner]:
     return owners
 
 
-def _sentence(outcome: Comparison) -> Text:
+def _sentence(outcome: Comparison, differ: int) -> Text:
     left = sum(finding.open for finding in outcome.findings)
     if left:
         return Text(f"{left} findings are left to settle; what is closed stays closed.", "bold red")
+    if differ:
+        return Text(f"{differ} differences: `payflow finding ls` lists what is open, and what is proposed.", "bold red")
     if outcome.closed:
         return Text(f"Everything is accounted for. Open again: {', '.join(outcome.closed)}.", "green")
     return Text("Everything is accounted for. Nothing was closed.", "green")

@@ -96,6 +96,7 @@ INDEX: Mapping[str, Listed] = {
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),
     "lane": Listed(STEER, "lanes", "See and steer the addresses that pay over a chain."),
     "platform": Listed(STEER, "platforms", "See platforms, and say how much each may credit and vouch for."),
+    "finding": Listed(STEER, "findings", "See where our books and a rail's differ, and do what is proposed for it."),
     "permit": Listed(STEER, "permits", "See records that are not signed as they are, and take them over."),
     "provider": Listed(STEER, "providers", "See and verify providers."),
     "outbox": Listed(STEER, "outbox", "See news that nobody took, and send it once more."),
@@ -132,7 +133,7 @@ INDEX: Mapping[str, Listed] = {
     "reconcile": Listed(
         PROVE,
         "books",
-        "Compare the store with what the world did since a time; then open what closed when the store lost writes.",
+        "Compare our books with what the world did since a time; then open what closed when the store lost writes.",
     ),
 }
 

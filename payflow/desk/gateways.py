@@ -11,7 +11,7 @@ from machines.core.clock import DAY, HOUR, SECOND, Millis
 from machines.core.errors import BadInput, Conflict, NotFound, PayflowError, RailClosed, Rejected, Retryable
 from machines.core.ids import RecordId
 from machines.core.money import Money
-from machines.core.ports import Destination, Lists, Notice, Rail
+from machines.core.ports import Destination, Lists, Notice, Rail, RailStatement
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
 from machines.payout.facts import Enquired
@@ -80,6 +80,8 @@ class GatewaySetup:
     """None where no secret for webhooks is set: then payouts are finished by polling."""
     lists: Lists | None = None
     """What tells all that was done, after the store lost writes; None where nobody can tell."""
+    statement: RailStatement | None = None
+    """Says what the rail did, whoever asked it to; None where it has no such list."""
     wallet: Wallet | None = None
     """Tells what is left to pay from; None where the gateway does not say."""
     probe: Probe | None = None

@@ -11,9 +11,10 @@ from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadAmount, BadInput, BadSettings, ShortBalance
 from machines.core.money import NGN, Assets, Money
 from machines.core.ports import Destination
+from machines.payout import lifecycle as s
 from machines.payout.policy import PayoutPolicy
 from machines.payout.risk import Thresholds
-from payflow.config import Settings
+from payflow.config import PollerSettings, Settings
 from payflow.store.store import Store
 
 
@@ -59,6 +60,24 @@ def payout_policy(settings: Settings) -> PayoutPolicy:
         returns_ms={rail: int(days * DAY) for rail, days in settings.returns_days.items()},
         failures_count_ms=risk_thresholds(settings).failures_within_ms,
     )
+
+
+WATCHERS = 16
+WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRADICTED)
+"""The states in which a payout is over for now: they are looked at ever more seldom, and behind everything else."""
+
+
+def payout_pollers(settings: Settings) -> dict[str, PollerSettings]:
+    """Say how the pollers of payouts work, as the settings of the provider document name it.
+
+    What it says of batches is about runs, of which each takes all that waits: `Schedule` reads it, no poller does.
+    """
+    sending = PollerSettings(concurrency=settings.payout_worker_concurrency, rate=settings.payout_worker_rate_limit)
+    return {
+        **{f"payout.{state}": PollerSettings(concurrency=WATCHERS) for state in WATCHED},
+        "payout.PROCESSING": sending,
+        "payout.UNCONFIRMED": sending,
+    }
 
 
 def risk_thresholds(settings: Settings) -> Thresholds:

@@ -18,6 +18,7 @@ from payflow.desk.identity import one_person_verb, person_verb, takes_two, token
 from payflow.desk.payouts import yes_of
 from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.platforms import owners_called
+from payflow.desk.reconcile import repairs
 from payflow.desk.records import tell
 from payflow.engine.step import Applied
 from payflow.store.pauses import BOOKS, CHANGED, EVERYTHING, Pause, scope_of
@@ -111,7 +112,7 @@ class Steering:
         acts += [
             verb(store, metrics) for verb in (lane_steering.trust, lane_steering.cancelling, lane_steering.adopting)
         ]
-        acts += [verification.verb(store)]
+        acts += [verification.verb(store), repairs.verb(store, metrics)]
         who = [person_verb(store), token_verb(store), one_person_verb(store)]
         self.two = DualControl(store, [*acts, correction(store), permits.verb(store), *who, *more])
 
@@ -332,6 +333,11 @@ class Steering:
         """Put the one correcting posting of a false account before a second person."""
         subject, seen = await correction_of(self._store, owner, asset, believe)
         return await self.two.propose(CORRECTION, subject, seen, reason, person)
+
+    async def propose_posting(self, finding: RecordId, reason: str, person: Person) -> Proposal:
+        """Put the posting that a finding proposes before a second person."""
+        seen = await repairs.posting_of(self._store, self._metrics, finding)
+        return await self.two.propose(repairs.POSTING, finding, seen, reason, person)
 
     # ── what is not signed ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -188,6 +188,36 @@ KEYS = (
         "looks at payouts",
         "looks at payouts, operators, metrics",
     ),
+    Key(
+        STATEMENTS := "pf:statements",
+        "hash",
+        "rail -> until when its statement was read and our books compared, and since when",
+        "reconcile",
+        "reconcile, pages, metrics",
+    ),
+    statement := Key(
+        "pf:statement:<rail>",
+        "hash",
+        "asset and day -> what the wallet held before and after, as the rail says",
+        "reconcile",
+        "reconcile, pages, metrics",
+    ),
+    lines := Key(
+        "pf:lines:<rail>",
+        "hash",
+        "id of a line of a rail's statement -> what it says, and which record it is about",
+        "reconcile",
+        "reconcile, pages",
+    ),
+    lines_by_time := Key("pf:lines-at:<rail>", "zset", "id of a line -> when it happened", "reconcile", "pages"),
+    matched := Key("pf:matched:<rail>", "hash", "id of a record -> lines about it", "reconcile", "reconcile, pages"),
+    unmatched := Key(
+        "pf:unmatched:<rail>",
+        "zset",
+        "id of a line to be looked at again -> when it happened",
+        "reconcile",
+        "reconcile",
+    ),
     batch := Key(
         "pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"
     ),

@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -168,6 +168,18 @@ class Listing(OverRecords):
             for shard in range(self._records.shards)
         ]
         return [RecordId(one.decode()) for found in await self._link.pipeline(commands) for one in found]
+
+    async def came_between(self, machine: str, state: str, since: Millis, until: Millis) -> AsyncIterator[list[Stored]]:
+        """Walk over the records that came into a state between two times, the second excluded, a page at a time."""
+        for shard in range(self._records.shards):
+            key, skipped = keys.members(shard, machine, state), 0
+            while True:
+                page = await self._link.ask("ZRANGEBYSCORE", key, since, f"({until}", "LIMIT", skipped, PAGE)
+                if page:
+                    yield await self._records.readable([RecordId(one.decode()) for one in page])
+                if len(page) < PAGE:
+                    break
+                skipped += PAGE
 
     async def outlook(self, record: Record[Any]) -> Outlook:
         """Say when somebody looks at a record again."""

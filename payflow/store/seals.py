@@ -12,7 +12,9 @@ from pathlib import Path
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from machines.core.accounts import normal_account
 from machines.core.errors import BadSettings, SealedForAnother, UnknownSealKey
+from machines.core.money import Asset
 from machines.core.ports import Destination
 
 KEY_FILE = "seal.key"
@@ -108,6 +110,10 @@ class Seals:
     def place(self, destination: Destination) -> str:
         """Name a destination: the same for the same one, however it was sealed."""
         return self.fingerprint("place", destination.kind, repr(sorted(destination.fields)))
+
+    def account(self, number: str, asset: Asset) -> str:
+        """Name an account: all spellings of it alike, and so that nobody can read it; empty where there is none."""
+        return self.fingerprint("account", normal_account(number, asset)) if number else ""
 
     def fingerprint(self, *parts: str) -> str:
         """Name some text so that it can be compared, and not guessed, without the key."""

@@ -46,6 +46,7 @@ from payflow.store.registers.platforms import PlatformGrants
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.shortfalls import Shortfalls
+from payflow.store.registers.statements import Statements
 from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import Sessions, Tokens
 from payflow.store.row_list import RowList
@@ -88,6 +89,7 @@ class Store:
     outbox: Outbox
     pauses: Pauses
     shortfalls: Shortfalls
+    statements: Statements
     platforms: PlatformGrants
     alone: OnePersonSetting
     glass: BrokenGlass
@@ -339,6 +341,7 @@ async def open_store(
             outbox=Outbox(link, shards, clock),
             pauses=pauses,
             shortfalls=Shortfalls(link),
+            statements=Statements(link, records.assets),
             platforms=platforms,
             alone=OnePersonSetting(profiles, shards),
             glass=BrokenGlass(profiles, shards),

@@ -205,6 +205,15 @@ class StoreGauges:
         self.books_age = Gauge(
             "payflow_ledger_check_age_seconds", "How long ago the books were last walked over.", **where
         )
+        self.findings = Gauge(
+            "payflow_findings_open",
+            "Open differences between our books and what a rail says.",
+            ("rail", "kind", "severity"),
+            **where,
+        )
+        self.statement_age = Gauge(
+            "payflow_statement_age_seconds", "How long ago a rail's statement was last read.", ("rail",), **where
+        )
         self.outbox = Gauge("payflow_outbox_messages", "Messages that wait to be delivered.", **where)
         self.outbox_lag = Gauge(
             "payflow_outbox_lag_seconds", "How late the message is that waits longest to be delivered.", **where

@@ -3,7 +3,8 @@
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address, BatchPayee
 from machines.core.clock import Millis
-from payflow.desk.reconcile.comparison import Finding, Word
+from machines.finding.data import Finding
+from payflow.desk.reconcile.comparison import Word
 from payflow.desk.reconcile.lanes import LanesReconcile
 from tests.chain import GWEI, Anvil, stranger
 from tests.lanes import Station, outside

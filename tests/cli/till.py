@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.record import Record
-from payflow.app.installation import Payflow, opened
+from payflow.app.installation import Assemble, Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import load
 from payflow.desk.person import shell
@@ -75,11 +75,14 @@ class Result:
 
 
 class Till:
-    """The command line, with the sample machine."""
+    """The command line, with the sample machine unless it is told what else."""
+
+    def __init__(self, assemble: Assemble = parts) -> None:
+        self._parts = assemble
 
     def __call__(self, *words: str, answer: str = "") -> Result:
         """Type a command."""
-        result = CliRunner().invoke(cli, list(words), obj=parts, input=answer or None)
+        result = CliRunner().invoke(cli, list(words), obj=self._parts, input=answer or None)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Result(result.exit_code, result.stdout, result.stderr)
@@ -103,7 +106,7 @@ class Till:
         """Do something behind the command line's back."""
 
         async def opened_for_it() -> T:
-            async with opened(load(), parts) as payflow:
+            async with opened(load(), self._parts) as payflow:
                 return await work(payflow)
 
         return asyncio.run(opened_for_it())

@@ -21,7 +21,11 @@ SENDING = {
     PAYMENT: {"QUEUED", "SENDING"},
     TRANSACTION: {"SIGNED", "SENT"},
 }
-ELSEWHERE = {"payout": "tests/machines/payout/test_overrides.py", "repository": "holds no money and sends nothing"}
+ELSEWHERE = {
+    "payout": "tests/machines/payout/test_overrides.py",
+    "repository": "holds no money and sends nothing",
+    "finding": "holds no money and sends nothing",
+}
 PAIRS = [
     pytest.param(lifecycle, source, target, id=f"{lifecycle.machine}-{source}-{target}")
     for lifecycle in SENDING

@@ -29,6 +29,7 @@ from tests.store.test_signed_rows import fill
 HINT = "is a hint: what it leads to is looked at anew"
 RATE = "lets more be asked in a second, or less"
 ONCE = "keeps something from being done twice that has a mark of its own where it counts"
+COPIED = "OPEN: a difference may go unseen until the rail is read anew, with `payflow reconcile --since`"
 TOLD = "is about who is told, not about money"
 # Kinds of keys of which nobody finds that they were changed, and what that can do.
 UNFOUND_KEYS = {
@@ -50,6 +51,12 @@ UNFOUND_KEYS = {
     "pf:review-digest": TOLD,
     "pf:review-letter": TOLD,
     "pf:wallets": TOLD,
+    "pf:statements": COPIED,
+    "pf:statement:<rail>": COPIED,
+    "pf:lines:<rail>": COPIED,
+    "pf:lines-at:<rail>": COPIED,
+    "pf:matched:<rail>": COPIED,
+    "pf:unmatched:<rail>": COPIED,
     "pf:rate:<name>": RATE,
     "{pf:SS}:seq": "is compared by the sequence guard, which closes what lost writes",
     "{pf:SS}:writers": "is compared by the sequence guard, which closes what lost writes",

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from payflow.app.payouts import pollers
 from payflow.config import PollerSettings, Settings, load
+from payflow.desk.requests import payout_pollers
 from tests.stories.town import open_town
 
 DOCUMENT = {"BATCH_WORKER_CONCURRENCY": "1", "BATCH_WORKER_RATE_LIMIT": "1"}
@@ -23,7 +23,7 @@ async def test_with_the_documents_settings_one_run_takes_every_payout_that_waits
         "batch_worker_concurrency": given.batch_worker_concurrency,
         "batch_worker_rate_limit": given.batch_worker_rate_limit,
         "batch_schedule": schedule,
-        "pollers": {"payout.APPROVED": pollers(given).get("payout.APPROVED", PollerSettings())},
+        "pollers": {"payout.APPROVED": payout_pollers(given).get("payout.APPROVED", PollerSettings())},
     }
     async with open_town(settings, **changes) as town, town.worker():
         await town.ann_earns("50000")

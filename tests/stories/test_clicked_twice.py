@@ -17,11 +17,12 @@ from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
 from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import DAY, Millis
+from machines.finding.data import Finding
 from machines.payout.data import PayoutRecord
 from payflow.app import gateways
 from payflow.app.payouts import Payouts
 from payflow.config import Settings
-from payflow.desk.reconcile.comparison import Finding, Word, compare
+from payflow.desk.reconcile.comparison import Word, compare
 from payflow.desk.reconcile.payouts import MOST_REPEATS
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics

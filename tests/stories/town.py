@@ -65,6 +65,8 @@ class Town:
     metrics: Metrics
     clicked: set[str] = field(default_factory=set)
     """What somebody had the bank pay once more, in its dashboard: that is not our doing."""
+    forged: bool = False
+    """Whether somebody changed what the bank says that it did, so that its book proves nothing of ours."""
     _tokens: dict[str, str] = field(default_factory=dict)
     _numbers: Any = field(default_factory=count)
 
@@ -352,6 +354,8 @@ class Town:
         books = await self.store.ledger.check()
         assert books.conserved, books.faults
         assert [fault async for fault in self.store.integrity.verify()] == []
+        if self.forged:
+            return
         asked = {entry.asked for entry in self.bank.book} - self.clicked
         assert [one for one in asked if self.bank.book.times_paid(one) > 1] == []
         paid = await self.account()

@@ -16,6 +16,7 @@ from adapters.sandbox.transfers import (
     TransferRefused,
     Transfers,
     TransferState,
+    WalletRow,
     fee_of,
 )
 
@@ -67,6 +68,7 @@ class V3:
             ("POST", "/v3/transfers/{id}/retries", self._retry, True),
             ("GET", "/v3/transfers/{id}/retries", self._retries, False),
             ("GET", "/v3/balances/{currency}", self._balance, False),
+            ("GET", "/v3/wallet/statement", self._history, False),
             ("POST", "/v3/accounts/resolve", self._resolve, False),
         ]
         return [Route(method, path, partial(self._let_in, do), pays) for method, path, do, pays in table]
@@ -200,11 +202,43 @@ class V3:
         wallet = {"currency": currency, "available_balance": held, "ledger_balance": held}
         return success("Wallet balance fetched", wallet)
 
+    def _history(self, call: ServedCall) -> ServedAnswer:
+        """Show what moved a wallet, newest first: no row has an id, but each has what the wallet held around it."""
+        query = call.query
+        first, last = query.get("from", "")[:10], (query.get("to") or "9")[:10]
+        rows = [
+            row
+            for row in reversed(self._transfers.history.rows(query.get("currency") or "USD"))
+            if first <= stamp(row.move.at)[:10] <= last
+        ]
+        page = max(int(query.get("page") or 1), 1)
+        shown = [_row(row) for row in rows[(page - 1) * PAGE : page * PAGE]]
+        info = {"total": len(rows), "current_page": page, "total_pages": -(-len(rows) // PAGE)}
+        return success("Wallet statement fetched", {"page_info": info, "transactions": shown})
+
     def _resolve(self, call: ServedCall) -> ServedAnswer:
         account, bank = (str(call.body.get(name) or "") for name in ("account_number", "account_bank"))
         if not is_somebodys(account, bank):
             raise refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
         return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
+
+
+def _row(row: WalletRow) -> dict[str, object]:
+    moved = row.move.amount if row.move.says is None else row.move.says
+    return {
+        "type": "C" if row.move.amount > 0 else "D",
+        "amount": abs(moved),
+        "currency": row.move.currency,
+        "balance_before": row.before,
+        "balance_after": row.after,
+        "reference": row.move.reference,
+        "date": stamp(row.move.at),
+        "remarks": row.move.remarks,
+        "sent_currency": row.move.currency,
+        "rate_used": 1,
+        "sent_amount": abs(moved),
+        "statement_type": "transfer",
+    }
 
 
 def success(message: str, data: object) -> ServedAnswer:

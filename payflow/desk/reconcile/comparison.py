@@ -6,12 +6,14 @@ decide. As long as one finding is open, nothing opens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from machines.core.clock import Millis
 from machines.core.errors import BadInput
 from machines.core.ids import Owner
+from machines.finding.data import Finding
+from payflow.desk.reconcile.findings import FindingFilter, Findings
 from payflow.store.store import Store
 
 
@@ -29,23 +31,6 @@ class Word:
     def __post_init__(self) -> None:
         if (self.owners or self.dismissed) and not self.reason.strip():
             raise BadInput("Say why with --reason: it is kept for whoever asks later.")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that the world says and the store did not know."""
-
-    rail: str
-    subject: str
-    """What it is about: a record's id, or `rail:<name>`."""
-    says: str
-    advice: str = ""
-    """What a person must do; empty for what is settled."""
-
-    @property
-    def open(self) -> bool:
-        """Whether it keeps the rails closed."""
-        return bool(self.advice)
 
 
 class Reconciles(Protocol):
@@ -72,8 +57,10 @@ class Comparison:
         return not any(finding.open for finding in self.findings)
 
 
-async def compare(store: Store, parts: Sequence[Reconciles], since: Millis, word: Word) -> Comparison:
-    """Let every part compare itself with the world."""
+async def compare(
+    store: Store, parts: Sequence[Reconciles], since: Millis, word: Word, register: Findings | None = None
+) -> Comparison:
+    """Let every part compare itself with the world; what is left to do is written down as findings."""
     if since > await store.records.now():
         raise BadInput("That time is still to come.")
     await store.audit.note(word.who, "reconcile", "rails", word.reason)
@@ -82,8 +69,22 @@ async def compare(store: Store, parts: Sequence[Reconciles], since: Millis, word
         for finding in await part.reconcile(since, word):
             dealt_with = finding.open and finding.subject in word.dismissed
             said = f"{finding.says} {word.who} has dealt with it: {word.reason}"
-            findings.append(Finding(finding.rail, finding.subject, said) if dealt_with else finding)
+            findings.append(replace(finding, says=said, settled=True) if dealt_with else finding)
+    if register is not None:
+        await _write_down(register, findings, word)
     return Comparison(tuple(findings), await closed(store))
+
+
+async def _write_down(register: Findings, findings: Sequence[Finding], word: Word) -> None:
+    """Make what is open findings, and end those that the comparison before had named and this one does not."""
+    there = {(await register.make(one)).id for one in findings if one.open}
+    for record in await register.all(FindingFilter()):
+        if not record.data.advised or record.id in there:
+            continue
+        if record.data.subject in word.dismissed:
+            await register.dismiss(record.id, word.reason, word.who)
+        else:
+            await register.explained(record.id, "the next reconciliation found it no more", word.who)
 
 
 async def closed(store: Store) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from machines.core.clock import Millis
 from machines.core.errors import BadInput, PayflowError
 from machines.core.money import Money
 from machines.core.ports import Payment, PaymentKey
+from machines.finding.data import Finding, FindingKind
 from machines.payout.data import PayoutRecord, record_of
 from machines.transaction import calldata
 from machines.transaction import lifecycle as s
@@ -17,7 +18,7 @@ from machines.transaction.data import LaneRecord, PaymentData
 from machines.transaction.ports import Lane
 from machines.transaction.rail import LaneRail
 from payflow.desk.lanes import StoreBooks
-from payflow.desk.reconcile.comparison import Finding, Word
+from payflow.desk.reconcile.comparison import Word
 from payflow.store.store import Store
 
 KNOWN_IN_A_ROW = 20
@@ -43,7 +44,7 @@ class LanesReconcile:
                 findings += await self._compare(lane)
             except PayflowError as error:
                 why = f"Its chain could not be asked: {error}"
-                findings.append(Finding(lane.name, f"lane:{lane.name}", why, "Try again later."))
+                findings.append(_open(lane, FindingKind.STATEMENT_GAP, f"lane:{lane.name}", why, "Try again later."))
         return findings
 
     async def _compare(self, lane: Lane) -> list[Finding]:
@@ -79,13 +80,15 @@ class LanesReconcile:
     async def _lost_nonce(self, lane: Lane, nonce: int, seen: Seen | None) -> Finding:
         if seen is None:
             what = f"nonce {nonce} is used, and no node shows by what."
-            return Finding(lane.name, f"{lane.name}/{nonce}", what, "Ask a node that has all blocks, then try again.")
+            advice = "Ask a node that has all blocks, then try again."
+            return _open(lane, FindingKind.STATEMENT_GAP, f"{lane.name}/{nonce}", what, advice)
         does = f"{seen.value_wei} wei to {seen.to or 'a new contract'}" + (" with a call" if len(seen.data) > 2 else "")  # noqa: PLR2004  (longer than 0x)
         says = f"nonce {nonce}, block {seen.block}: {does}, {seen.hash}. The store has forgotten it."
         likely = await self._likely(lane, seen)
         whose = f" It may have paid {', '.join(likely)}: settle those first." if likely else ""
-        return Finding(
-            lane.name,
+        return _open(
+            lane,
+            FindingKind.MISSING_HERE,
             f"{lane.name}/{nonce}",
             says,
             f"Find out what it paid, see that it is not paid again, then --dismiss {lane.name}/{nonce}.{whose}",
@@ -126,9 +129,14 @@ def _knows(record: LaneRecord | None) -> bool:
     return record is not None and record.data.next_nonce > 0
 
 
+def _open(lane: Lane, kind: FindingKind, subject: str, says: str, advice: str) -> Finding:
+    return Finding(lane.name, kind, subject, says, advised=advice)
+
+
 def _halted(lane: Lane) -> Finding:
-    return Finding(
-        lane.name,
+    return _open(
+        lane,
+        FindingKind.MISSING_HERE,
         f"lane:{lane.name}",
         "It stopped: transactions from outside may have paid payments that wait in it.",
         f"Look with `payflow lane show {lane.name}`, then `payflow lane adopt {lane.name}`.",
@@ -136,8 +144,9 @@ def _halted(lane: Lane) -> Finding:
 
 
 def _under_way(lane: Lane, nonce: int) -> Finding:
-    return Finding(
-        lane.name,
+    return _open(
+        lane,
+        FindingKind.MISSING_HERE,
         f"{lane.name}/{nonce}",
         f"A transaction at nonce {nonce} waits for its block, and the store has forgotten it.",
         "Wait until it is mined, then try again.",
@@ -145,8 +154,9 @@ def _under_way(lane: Lane, nonce: int) -> Finding:
 
 
 def _stranger(lane: Lane, count: int) -> Finding:
-    return Finding(
-        lane.name,
+    return _open(
+        lane,
+        FindingKind.NOT_OURS,
         f"lane:{lane.name}",
         f"Its address {lane.signer.address} has sent {count} transactions or more of which the store knows none.",
         f"See in a block explorer which of them paid what is still open here, and settle that; then --dismiss "

@@ -14,6 +14,7 @@ from machines.core.errors import PayflowError
 from machines.core.machine import AnyMachine
 from payflow.desk.caps import daily_caps
 from payflow.desk.readiness import ANSWER_S, Readiness
+from payflow.desk.reconcile.findings import open_findings
 from payflow.desk.values import scope_of_shard
 from payflow.store import servers
 from payflow.store.store import Store
@@ -99,6 +100,10 @@ async def read_gauges(store: Store) -> StoreGauges:
     verdict = await store.ledger.last_check()
     gauges.conserved.set(verdict is None or verdict.conserved)
     gauges.books_age.set(_age_s(now, verdict.at if verdict else None))
+    for rail, mark in (await store.statements.marks()).items():
+        gauges.statement_age.labels(rail).set(_age_s(now, mark.read))
+    for named, count in (await open_findings(store)).items():
+        gauges.findings.labels(*named).set(count)
     await store.look_at_servers()
     gauges.durable.set(not store.faults())
     gauges.clients.set(await servers.connections(store.link))

@@ -1,0 +1,1 @@
+"""The finding: a difference between what our books say and what a rail says."""

@@ -1,0 +1,415 @@
+"""Compares our books with what rails say, all the time: only what is new is read, and only that is compared.
+
+A line is kept once, and waits until something can be said of it: nothing is missing here or there before the rail's
+own time has gone by. What both sides say alike needs no more looks; what differs becomes a finding, which looks at
+itself, and goes when the difference does.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import anyio
+import structlog
+
+from machines.core.clock import DAY, Millis
+from machines.core.errors import BadInput, NotPossible, PayflowError
+from machines.core.ids import RecordId
+from machines.core.ports import Act, LineKind, RailStatement, StatementBalance, StatementLine, StatementPart
+from machines.finding.acts import FindingActs
+from machines.finding.data import Finding, FindingKind, FindingRecord
+from machines.finding.matching import BooksDiffer, OurPayment, best, payment_differs, return_differs
+from payflow.desk.gateways import GatewaySetup
+from payflow.desk.person import Person
+from payflow.desk.reconcile.comparison import Word
+from payflow.desk.reconcile.findings import FindingFilter, Findings
+from payflow.desk.reconcile.payouts import PayoutBooks, PayoutsReconcile
+from payflow.store.registers.statements import MatchedLine, StatementMark
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+OVERLAP_MS = DAY
+"""So much is read again at each turn, beyond the rail's own time: it may list late what it did."""
+AT_ONCE = 200
+MOST_LOOSE = 5_000
+"""So many lines that name none of our records are compared by amount and time; beyond that they are not ours."""
+
+
+class RailBooks(Protocol):
+    """What our books say of one rail."""
+
+    def ours(self, reference: str) -> RecordId | None:
+        """Name the record that a reference is of, whether or not we remember it; None where it is none of ours."""
+
+    async def payments(self, records: Sequence[RecordId]) -> Mapping[RecordId, OurPayment]:
+        """Say what they are, of those that are known, archived ones too."""
+
+    def paid_between(self, since: Millis, until: Millis) -> AsyncIterator[Sequence[OurPayment]]:
+        """Walk over what came to be paid between two times."""
+
+    async def late(self, before: Millis) -> Sequence[OurPayment]:
+        """List what has been under way since before a time."""
+
+
+class RailRepairs(Protocol):
+    """What is done to records of a rail that differ from it: all through what they learn of the rail itself."""
+
+    async def ask(self, rail: str, record: RecordId, who: str) -> Sequence[Finding]:
+        """Ask the rail about a record, and let it learn what it says; gives what is still open."""
+
+    async def adopt(self, rail: str, record: RecordId, since: Millis, word: Word) -> Sequence[Finding]:
+        """Take in what the rail did for a record that is forgotten; gives what is still open."""
+
+
+class ComparedRail(NamedTuple):
+    """Both sides of one rail."""
+
+    statement: RailStatement
+    books: RailBooks
+    repairs: RailRepairs
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciledRail:
+    """What one turn came to."""
+
+    rail: str
+    lines: int
+    """Lines that were new."""
+    found: tuple[FindingRecord, ...]
+    failed: str = ""
+    """Why it could not be read; empty where it was."""
+
+
+Progress = Callable[[str, Millis, Millis, Millis], None]
+"""Is told of a rail, from when on and until when it is read, and how far that is."""
+
+
+def _silent(_rail: str, _since: Millis, _until: Millis, _at: Millis) -> None:
+    pass
+
+
+class Reconciler:
+    """Reads each rail's statement from where it was read before, and compares it with our books."""
+
+    def __init__(self, store: Store, findings: Findings, rails: Mapping[str, ComparedRail]) -> None:
+        self._store = store
+        self._register = store.statements
+        self.findings = findings
+        self.rails = rails
+
+    # ── in turn ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, every_s: float) -> None:
+        """Compare as often as the settings say, whichever worker's turn it is, until cancelled."""
+        while True:
+            for rail in self.rails:
+                try:
+                    await self.compare_in_turn(rail, every_s)
+                except PayflowError as error:
+                    log.warning("A rail could not be reconciled.", action="reconcile", rail=rail, error=str(error))
+                except Exception:  # an adapter that fails in an unforeseen way must not stop the worker
+                    log.exception("A rail could not be reconciled.", action="reconcile", rail=rail)
+            await anyio.sleep(min(every_s, 60.0))
+
+    async def compare_in_turn(self, rail: str, every_s: float) -> ReconciledRail | None:
+        """Compare a rail if nobody did so lately."""
+        granted, _ = await self._store.records.rate_tokens(f"reconcile:{rail}", 1 / every_s, 1)
+        return await self.compare(rail) if granted else None
+
+    async def compare_all(self, since: Millis, progress: Progress = _silent) -> list[ReconciledRail]:
+        """Compare every rail anew since a time; one that cannot be asked keeps the others from nothing."""
+        found = []
+        for rail in self.rails:
+            try:
+                found.append(await self.compare(rail, since, progress))
+            except PayflowError as error:
+                found.append(ReconciledRail(rail, 0, (), str(error)))
+        return found
+
+    async def compare(self, rail: str, since: Millis | None = None, progress: Progress = _silent) -> ReconciledRail:
+        """Read what is new on a rail's statement, and compare it with what is new in our books."""
+        statement = self.rails[rail].statement
+        now = await self._store.records.now()
+        mark = await self._register.mark(rail)
+        overlap = statement.patience_ms + OVERLAP_MS
+        begun = Millis(min(now - DAY if mark is None else mark.begun, now if since is None else since))
+        compared = Millis(begun if mark is None else mark.compared)
+        if since is not None:
+            compared = Millis(min(compared, since))
+        read = Millis(max(0, min(compared, now if mark is None else mark.read) - overlap))
+        turn = _Turn(self, rail, now, self._store)
+        await turn.read(read, progress)
+        await turn.look_at_lines()
+        until = Millis(max(compared, now - statement.patience_ms))
+        await turn.look_at_books(compared, until)
+        await turn.settle()
+        await self._register.advance(rail, StatementMark(now, until, begun))
+        return ReconciledRail(rail, turn.lines, tuple(turn.found))
+
+    async def take_in_file(self, rail: str, parts: Iterable[StatementPart], source: str) -> ReconciledRail:
+        """Compare what a file says a rail did; nothing of ours is missing in it: nobody knows what it leaves out."""
+        turn = _Turn(self, rail, await self._store.records.now(), self._store)
+        for part in parts:
+            await turn.take(part, source)
+        await turn.look_at_lines()
+        await turn.settle()
+        return ReconciledRail(rail, turn.lines, tuple(turn.found))
+
+    def acts(self) -> dict[str, Act[Finding]]:
+        """Give the looks at findings."""
+        return FindingActs(self).acts()
+
+    # ── a finding looks at itself ────────────────────────────────────────────────────────────────────────────────────
+
+    async def explained(self, finding: Finding) -> str:
+        """Say why two books differ no more; empty as long as they do."""
+        rail = self.rails.get(finding.rail)
+        if rail is None or finding.advised:
+            return ""  # whoever reconciles a store that lost writes says so
+        if finding.kind in (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP):
+            return await self._balances_agree(finding)
+        found = await self._register.line(finding.rail, finding.line) if finding.line else None
+        record = RecordId((found.record if found else "") or finding.record)
+        ours = (await rail.books.payments([record])).get(record) if record else None
+        if ours is None:
+            return ""
+        return await (self._line_agrees(finding, found.line, ours) if found else self._record_agrees(finding, ours))
+
+    async def _record_agrees(self, finding: Finding, ours: OurPayment) -> str:
+        if finding.kind is FindingKind.LATE:
+            return "" if ours.open else f"{ours.record} is over"
+        there = await self._register.matched(finding.rail, ours.record)
+        if ours.paid and not there:
+            return ""
+        return f"the rail's line {there[0]} says it too" if there else f"{ours.record} is paid no more in our books"
+
+    async def _line_agrees(self, finding: Finding, line: StatementLine, ours: OurPayment) -> str:
+        differs = await self.differences(finding.rail, line, ours)
+        if ours.open or any(one.kind is finding.kind for one in differs):
+            return ""
+        return f"line {line.id} and {ours.record} say the same"
+
+    async def _balances_agree(self, finding: Finding) -> str:
+        asset, _, begins = finding.subject.rpartition("/")[2].partition(" ")
+        if not begins.isdecimal():
+            return ""
+        here = await self._register.balance(finding.rail, asset, Millis(int(begins)))
+        if here is None:
+            return ""
+        if finding.kind is FindingKind.BALANCE_DIFFERS:
+            return "the balances are what the lines come to" if not _off(here) else ""
+        before = await self._register.balance(finding.rail, asset, Millis(int(finding.line or 0)))
+        return "the spans follow each other" if before and before.closing == here.opening else ""
+
+    async def differences(self, rail: str, line: StatementLine, ours: OurPayment) -> list[BooksDiffer]:
+        """Say in what a line and its record differ, whatever else is about the same record."""
+        ids = await self._register.matched(rail, ours.record)
+        others = [one.line for one in await self._register.found(rail, ids) if one and one.line.id != line.id]
+        paid = [one for one in others if one.kind is LineKind.PAYMENT]
+        back = Counter(one.reference for one in (*others, line) if one.kind is LineKind.RETURN)
+        if line.kind is LineKind.PAYMENT:
+            return payment_differs(line, ours, [one.id for one in paid], _returned((*paid, line), back))
+        known = line.reference in {one.reference for one in paid}
+        return return_differs(line, ours, len(paid) - _returned(paid, back)) if known else []
+
+    async def match_by_hand(self, name: RecordId, record: RecordId, by: Person) -> FindingRecord:
+        """Take a person's word for what the line of a finding is about; it goes where the two then say the same."""
+        finding = (await self.findings.read(name)).data
+        rail = self.rails.get(finding.rail)
+        found = await self._register.line(finding.rail, finding.line) if finding.line else None
+        if rail is None or found is None:
+            raise NotPossible(f"{name} is about no line of a statement.")
+        if record not in await rail.books.payments([record]):
+            raise BadInput(f"{record} is no payment over {finding.rail}.")
+        async with self._store.audit.doing(by.name, "match", name, f"{finding.line} is {record}"):
+            await self._register.match(finding.rail, found.line, record)
+            why = await self.explained(finding)
+            if not why:
+                return await self.findings.read(name)
+            return await self.findings.resolved(name, f"matched with {record}: {why}", by.name)
+
+
+def _returned(paid: Iterable[StatementLine], back: Mapping[str, int]) -> int:
+    """Count the payments that came back; what comes back of an attempt that failed is no payment's return."""
+    made = Counter(one.reference for one in paid)
+    return sum(min(count, back.get(reference, 0)) for reference, count in made.items())
+
+
+def reconciler_of(
+    store: Store, metrics: Metrics, setups: Mapping[str, GatewaySetup], payouts: PayoutsReconcile
+) -> Reconciler:
+    """Compare the gateways that have a statement with what payouts say of each."""
+    rails = {
+        name: ComparedRail(setup.statement, PayoutBooks(store, name), payouts)
+        for name, setup in setups.items()
+        if setup.statement is not None
+    }
+    return Reconciler(store, Findings(store, metrics), rails)
+
+
+def _off(balance: StatementBalance) -> int:
+    return balance.closing - balance.opening - balance.moved
+
+
+class _Turn:
+    """One comparison of one rail."""
+
+    def __init__(self, reconciler: Reconciler, rail: str, now: Millis, store: Store) -> None:
+        self._reconciler = reconciler
+        self._rail = rail
+        self._now = now
+        self._store = store
+        self._register = store.statements
+        self._statement = reconciler.rails[rail].statement
+        self._books = reconciler.rails[rail].books
+        self._before: dict[str, tuple[Millis, StatementBalance]] = {}
+        self._loose: list[StatementLine] = []
+        self._missing: list[OurPayment] = []
+        self.lines = 0
+        self.found: list[FindingRecord] = []
+
+    # ── the rail's side ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, since: Millis, progress: Progress) -> None:
+        """Keep what the rail says, each line once."""
+        async for part in self._statement.parts(since, self._now, self._store.records.assets):
+            await self.take(part)
+            progress(self._rail, since, self._now, part.begins)
+
+    async def take(self, part: StatementPart, source: str = "") -> None:
+        """Keep one part of a statement."""
+        lines = [replace(one, account=self._print(one)) for one in part.lines]
+        for first in range(0, len(lines), AT_ONCE):
+            self.lines += len(await self._register.take_in(self._rail, lines[first : first + AT_ONCE], source))
+        await self._register.keep_balances(self._rail, part.begins, part.balances)
+        for asset, balance in part.balances.items():
+            await self._compare_balances(asset, part.begins, balance)
+
+    def _print(self, line: StatementLine) -> str:
+        return self._store.seals.account(line.account, line.amount.asset)
+
+    async def _compare_balances(self, asset: str, begins: Millis, balance: StatementBalance) -> None:
+        subject = f"{asset} {begins}"
+        if off := _off(balance):
+            says = f"the wallet went from {balance.opening} to {balance.closing}, and its lines come to {balance.moved}"
+            await self._find(FindingKind.BALANCE_DIFFERS, subject, says, units=off, asset=asset, at=begins)
+        at, before = self._before.get(asset, (begins, balance))
+        if before is not balance and (gap := balance.opening - before.closing):
+            says = f"a span ended with {before.closing}, and the next begins with {balance.opening}"
+            await self._find(FindingKind.STATEMENT_GAP, subject, says, line=str(at), units=gap, asset=asset, at=begins)
+        self._before[asset] = (begins, balance)
+
+    # ── line by line ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def look_at_lines(self) -> None:
+        """Look at all lines of which nothing was said yet."""
+        staying = 0
+        while names := await self._register.waiting(self._rail, staying, AT_ONCE):
+            rows = await self._register.found(self._rail, names)
+            found = [one for one in rows if one]
+            done = [name for name, one in zip(names, rows, strict=True) if one is None]
+            about = {one.line.id: self._record_of(one) for one in found}
+            ours = await self._books.payments([record for record in about.values() if record])
+            for one in found:
+                record = about[one.line.id]
+                if await self._look(one.line, record, ours.get(record) if record else None):
+                    done.append(one.line.id)
+            await self._register.done(self._rail, *done)
+            staying += len(names) - len(done)
+
+    def _record_of(self, found: MatchedLine) -> RecordId | None:
+        return RecordId(found.record) if found.record else self._books.ours(found.line.reference)
+
+    async def _look(self, line: StatementLine, record: RecordId | None, ours: OurPayment | None) -> bool:
+        """Say what there is to say of a line; False where it is too early for that."""
+        early = self._now < line.at + self._statement.patience_ms
+        if line.open:
+            return False
+        if ours is None:
+            if record is None and len(self._loose) < MOST_LOOSE:
+                self._loose += [] if early else [line]
+                return False  # it waits until it is settled
+            if not early:
+                await self._unknown(line, record)
+            return not early
+        if not ours.paid and line.kind is LineKind.RETURN:
+            await self._register.match(self._rail, line, ours.record)
+            return True
+        if ours.open or (early and not (ours.paid and line.kind is LineKind.PAYMENT)):
+            return False
+        await self._compare(line, ours)
+        return True
+
+    async def _compare(self, line: StatementLine, ours: OurPayment) -> None:
+        await self._register.match(self._rail, line, ours.record)
+        for one in await self._reconciler.differences(self._rail, line, ours):
+            await self._find(
+                one.kind, line.id, one.says, line=line.id, record=ours.record, owner=ours.owner, units=one.units,
+                asset=(ours if one.kind is FindingKind.WRONG_CURRENCY else line).amount.asset.code, at=line.at,
+            )  # fmt: skip
+
+    async def _unknown(self, line: StatementLine, record: RecordId | None) -> None:
+        """Name a line that no record of ours is about."""
+        way = "left" if line.out else "came in"
+        says = f"{line.amount} {way} as {line.reference or line.id}"
+        kind = FindingKind.NOT_OURS
+        if record is not None and line.kind is LineKind.PAYMENT:
+            kind, says = FindingKind.MISSING_HERE, f"{says}, and no record of ours knows it"
+            await self._register.match(self._rail, line, record)  # so that it is there when the record is made again
+        units = -line.amount.units if line.out else line.amount.units
+        await self._find(
+            kind, line.id, says, line=line.id, record=record or "", units=units, asset=line.amount.asset.code,
+            at=line.at,
+        )  # fmt: skip
+
+    # ── our side ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def look_at_books(self, since: Millis, until: Millis) -> None:
+        """Find what came to be paid between two times and is on no line, and what takes too long."""
+        async for page in self._books.paid_between(since, until):
+            lines = await self._register.matched_each(self._rail, [one.record for one in page])
+            self._missing += [one for one, there in zip(page, lines, strict=True) if not there]
+        for ours in await self._books.late(Millis(self._now - self._statement.patience_ms)):
+            says = f"{ours.amount} has been under way since before the rail's own time"
+            await self._about(FindingKind.LATE, ours, f"{ours.record}/{ours.at}", says, ours.amount.units)
+
+    async def settle(self) -> None:
+        """Put together what must be one, by the rail's name for it or by amount and time; name the rest."""
+        missing = {one.record: one for one in self._missing}
+        if self._loose:
+            missing |= await self._missed_before()
+        for line in self._loose:
+            known = [one for one in missing.values() if line.handle and line.handle in one.handles]
+            ours = known[0] if known else best(line, missing.values())
+            if ours is None:
+                await self._unknown(line, None)
+            else:
+                del missing[ours.record]
+                await self._compare(line, ours)
+            await self._register.done(self._rail, line.id)
+        for ours in missing.values():
+            says = f"{ours.amount} is paid in our books, and on no line of the rail's"
+            await self._about(FindingKind.MISSING_THERE, ours, ours.record, says, -ours.amount.units)
+
+    async def _missed_before(self) -> Mapping[RecordId, OurPayment]:
+        """Give what was found missing there before, and still is."""
+        wanted = FindingFilter(self._rail, FindingKind.MISSING_THERE)
+        open_ = await self._reconciler.findings.all(wanted)
+        return await self._books.payments([RecordId(one.data.record) for one in open_])
+
+    async def _about(self, kind: FindingKind, ours: OurPayment, subject: str, says: str, units: int) -> None:
+        await self._find(
+            kind, subject, says, record=ours.record, owner=ours.owner, units=units, asset=ours.amount.asset.code,
+            at=ours.at,
+        )  # fmt: skip
+
+    async def _find(
+        self, kind: FindingKind, subject: str, says: str, *, line: str = "", record: str = "", owner: str = "",
+        units: int = 0, asset: str = "", at: int = 0,
+    ) -> None:  # fmt: skip
+        found = Finding(self._rail, kind, subject, says, line, record, owner, units, asset, at)
+        self.found.append(await self._reconciler.findings.make(found))

@@ -1,0 +1,158 @@
+"""The one act that is proposed for each finding: what it would do, and how it is done through what the desk can do.
+
+Records are never written to: they learn what the rail says, as from any look. Only a posting to an owner's account is
+made here, by two people, once for a finding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from machines.core.clock import DAY, Millis
+from machines.core.errors import BadInput, Conflict, NotPossible
+from machines.core.ids import Owner, RecordId, owner_of
+from machines.core.money import Money
+from machines.finding import lifecycle as s
+from machines.finding.data import Finding, FindingKind, FindingRecord, ProposedAct
+from payflow.desk.dual_control import Verb, both
+from payflow.desk.person import Person, because
+from payflow.desk.reconcile.comparison import Word
+from payflow.desk.reconcile.findings import Findings
+from payflow.desk.reconcile.reconciler import Reconciler
+from payflow.store.registers.proposals import Proposal
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+
+POSTING = "finding posting"
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What came of an act."""
+
+    record: FindingRecord
+    said: str
+
+
+class FindingRepairs:
+    """Does what findings propose."""
+
+    def __init__(self, store: Store, reconciler: Reconciler) -> None:
+        self._store = store
+        self._reconciler = reconciler
+        self._findings = reconciler.findings
+
+    async def preview(self, name: RecordId) -> list[str]:
+        """Say what the proposed act would do; raises where there is nothing to do."""
+        record = await self._findings.read(name)
+        return says(record)
+
+    async def do(self, name: RecordId, by: Person, reason: str = "", owner: str = "") -> Repaired:
+        """Do what is proposed; what two people must do is proposed to the second one elsewhere."""
+        record = await self._findings.read(name)
+        says(record)
+        finding = record.data
+        if finding.act is ProposedAct.CORRECT:
+            raise NotPossible(
+                f"A posting takes two people: propose it with `payflow finding post {name} --reason WHY`."
+            )
+        async with self._store.audit.doing(by.name, finding.act.value, name, reason or finding.says):
+            if finding.act is ProposedAct.BOOK:
+                why = because(reason, "Say what it was with --reason: who moved it, or why the rail is right.")
+                return Repaired(await self._findings.resolved(name, f"booked: {why}", by.name), "It is booked.")
+            await self._ask(finding, by, reason, owner)
+            why = await self._reconciler.explained(finding)
+            if not why:
+                raise NotPossible(
+                    "The rail was asked, and the two still differ. Ask again later; or settle it with the rail, and "
+                    f"waive it: `payflow finding waive {name} --reason WHY`."
+                )
+            return Repaired(await self._findings.resolved(name, why, by.name), f"Settled: {why}.")
+
+    async def _ask(self, finding: Finding, by: Person, reason: str, owner: str) -> None:
+        rail = self._reconciler.rails.get(finding.rail)
+        if rail is None:
+            raise NotPossible(f"This Payflow reads no statement of {finding.rail}.")
+        since = Millis(max(0, finding.at - DAY))
+        if finding.kind in (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP):
+            await self._reconciler.compare(finding.rail, since)
+            return
+        record = RecordId(finding.record)
+        if finding.act is ProposedAct.ADOPT and not await rail.books.payments([record]):
+            if not owner:
+                raise BadInput(f"Our books have forgotten {record}: say whose it was with --owner NAME.")
+            word = Word(by.name, because(reason), {record: owner_of(owner)})
+            left = await rail.repairs.adopt(finding.rail, record, since, word)
+        else:
+            left = await rail.repairs.ask(finding.rail, record, by.name)
+        if left:
+            raise NotPossible(f"{left[0].says} {left[0].advice}")
+
+
+def says(record: FindingRecord) -> list[str]:
+    """Say what the act of a finding would do."""
+    finding = record.data
+    if record.state != s.OPEN:
+        raise NotPossible(f"{record.id} is {record.state}: nothing is left to do.")
+    about = finding.record or finding.line or finding.subject
+    match finding.act:
+        case ProposedAct.CORRECT:
+            amount, out = _posting(record)
+            way = f"is taken off what {finding.owner} has" if out else f"becomes available to {finding.owner}"
+            does = f"{amount} {way}. Two people do that."
+        case ProposedAct.BOOK:
+            does = f"It is written down as what {finding.rail} did; no account of anybody who is paid changes."
+        case ProposedAct.ADOPT:
+            does = f"{about} learns what {finding.rail} did; one that is forgotten is made again for its owner."
+        case _:
+            does = f"{finding.rail} is asked about {about} once more, and what it says is learned."
+    return [f"{finding.kind}: {finding.says}", f"Proposed: {finding.act}. {does}"]
+
+
+# ── a posting, by two people ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _posting(record: FindingRecord) -> tuple[Money, bool]:
+    """Say how much is posted, and whether it is taken away."""
+    finding = record.data
+    if record.amount is None or not finding.owner or finding.act is not ProposedAct.CORRECT:
+        raise NotPossible(f"For {record.id} nothing is posted: what is proposed is to {finding.act}.")
+    return record.amount, finding.units < 0
+
+
+async def posting_of(store: Store, metrics: Metrics, name: RecordId) -> Mapping[str, str]:
+    """Work out the posting of a finding: what a second person must find as it was."""
+    record = await Findings(store, metrics).read(name)
+    if record.state != s.OPEN:
+        raise NotPossible(f"{name} is {record.state}: nothing is left to do.")
+    amount, out = _posting(record)
+    finding = record.data
+    return {
+        "owner": finding.owner, "amount": str(amount), "way": "taken" if out else "given", "kind": finding.kind.value,
+        "says": finding.says,
+    }  # fmt: skip
+
+
+def verb(store: Store, metrics: Metrics) -> Verb:
+    """Give what a second person confirms."""
+
+    async def do(proposal: Proposal, second: Person) -> str:
+        name, who = RecordId(proposal.subject), both(proposal, second)
+        if dict(await posting_of(store, metrics, name)) != dict(proposal.seen):
+            raise Conflict(f"{name} is not what it was when this was proposed: look again.")
+        findings = Findings(store, metrics)
+        amount, out = _posting(await findings.read(name))
+        # Under the finding's own name: whoever dies behind it, or comes twice, posts it once.
+        async with store.audit.doing(who, POSTING, name, proposal.reason):
+            await store.records.fund(Owner(proposal.seen["owner"]), amount, f"{POSTING}/{name}", out=out)
+            await findings.resolved(name, f"{amount} posted: {proposal.reason}", who)
+        return f"Done: {amount} is posted, and {name} is resolved."
+
+    return Verb(POSTING, _says, do)
+
+
+def _says(proposal: Proposal) -> list[str]:
+    seen = proposal.seen
+    way = (
+        f"is taken off what {seen['owner']} has" if seen["way"] == "taken" else f"becomes available to {seen['owner']}"
+    )
+    return [f"{seen['kind']}: {seen['says']}", f"{seen['amount']} {way}."]

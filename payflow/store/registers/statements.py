@@ -1,0 +1,205 @@
+"""What rails said that they did: each line once, by the rail's own name for it, and which record it was matched with.
+
+Where money went is kept as a fingerprint alone. What is kept is a copy: a rail is asked anew with `reconcile --since`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from machines.core.clock import DAY, Millis
+from machines.core.ids import RecordId
+from machines.core.money import Asset, Assets, Money
+from machines.core.ports import LineKind, StatementBalance, StatementLine
+from payflow.store import keys
+from payflow.store.link import Link, OverLink
+
+KEEP_MS = 400 * DAY
+"""Lines and balances that are older are let go: an accountant's year, and the weeks in which it is closed."""
+_ENCODE = msgspec.msgpack.Encoder()
+
+
+class _Row(msgspec.Struct, array_like=True, omit_defaults=True):
+    kind: LineKind
+    asset: str
+    units: int
+    out: bool
+    at: int
+    reference: str = ""
+    handle: str = ""
+    fee: int | None = None
+    account: str = ""
+    open: bool = False
+    record: str = ""
+    source: str = ""
+
+
+_ROWS = msgspec.msgpack.Decoder(_Row)
+
+
+class MatchedLine(NamedTuple):
+    """A line, and what we made of it."""
+
+    line: StatementLine
+    record: str
+    """The record that it is about; empty where none is known."""
+    source: str
+    """The file that it came with; empty where the rail was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementMark:
+    """How far a rail's statement was read, and our books were compared with it."""
+
+    read: Millis
+    compared: Millis
+    begun: Millis
+    """Before that nothing of ours is missing there: nobody had read it."""
+
+
+class Statements(OverLink):
+    """The statements of all rails."""
+
+    def __init__(self, link: Link, assets: Assets) -> None:
+        super().__init__(link)
+        self._assets = assets
+
+    # ── how far ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def mark(self, rail: str) -> StatementMark | None:
+        """Say how far a rail's statement was read; None where it never was."""
+        found = await self._link.ask("HGET", keys.STATEMENTS, rail)
+        return _mark(found) if found else None
+
+    async def marks(self) -> dict[str, StatementMark]:
+        """Say how far the statement of each rail was read."""
+        return {
+            rail.decode(): _mark(found) for rail, found in (await self._link.ask("HGETALL", keys.STATEMENTS)).items()
+        }
+
+    async def advance(self, rail: str, mark: StatementMark) -> None:
+        """Write down how far it was read, and let go of what is too old."""
+        await self._link.ask("HSET", keys.STATEMENTS, rail, f"{mark.read} {mark.compared} {mark.begun}")
+        old = await self._link.ask("ZRANGEBYSCORE", keys.lines_by_time(rail), "-inf", mark.read - KEEP_MS)
+        if old:
+            await self._link.ask("HDEL", keys.lines(rail), *old)
+            await self._link.ask("ZREM", keys.lines_by_time(rail), *old)
+
+    async def balance(self, rail: str, asset: str, begins: Millis) -> StatementBalance | None:
+        """Give what a wallet held around one span, as it was read last."""
+        found = await self._link.ask("HGET", keys.statement(rail), f"{asset} {begins}")
+        return msgspec.msgpack.decode(found, type=StatementBalance) if found else None
+
+    async def keep_balances(self, rail: str, begins: Millis, balances: Mapping[str, StatementBalance]) -> None:
+        """Keep what a wallet held around one span."""
+        words = [word for asset, one in balances.items() for word in (f"{asset} {begins}", _ENCODE.encode(one))]
+        if words:
+            await self._link.ask("HSET", keys.statement(rail), *words)
+
+    # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def take_in(self, rail: str, lines: Sequence[StatementLine], source: str = "") -> list[StatementLine]:
+        """Keep lines, each once, and give those that are new, or no longer open."""
+        by_id = {line.id: line for line in lines}
+        if not by_id:
+            return []
+        known = await self._link.ask("HMGET", keys.lines(rail), *by_id)
+        fresh = []
+        for line, found in zip(by_id.values(), known, strict=True):
+            before = _ROWS.decode(found) if found else None
+            if before is None or (before.open and not line.open):
+                fresh.append(line)
+        if fresh:
+            # First that they are to be looked at: whoever dies between the two reads them once more, and loses none.
+            places = [word for one in fresh for word in (one.at, one.id)]
+            await self._link.ask("ZADD", keys.unmatched(rail), *places)
+            rows = [word for one in fresh for word in (one.id, _ENCODE.encode(_row(one, source=source)))]
+            await self._link.ask("HSET", keys.lines(rail), *rows)
+            await self._link.ask("ZADD", keys.lines_by_time(rail), *places)
+        return fresh
+
+    async def line(self, rail: str, line_id: str) -> MatchedLine | None:
+        """Find a line."""
+        (found,) = await self.found(rail, [line_id])
+        return found
+
+    async def found(self, rail: str, ids: Sequence[str]) -> list[MatchedLine | None]:
+        """Find lines, in the order of their ids."""
+        if not ids:
+            return []
+        rows = await self._link.ask("HMGET", keys.lines(rail), *ids)
+        return [self._matched(name, row) if row else None for name, row in zip(ids, rows, strict=True)]
+
+    async def newest(self, rail: str, limit: int, before: int | None = None) -> list[MatchedLine]:
+        """List lines, the newest first, from before a time on."""
+        until = "+inf" if before is None else f"({before}"
+        ids = await self._link.ask("ZREVRANGEBYSCORE", keys.lines_by_time(rail), until, "-inf", "LIMIT", 0, limit)
+        return [one for one in await self.found(rail, [name.decode() for name in ids]) if one]
+
+    async def count(self, rail: str) -> int:
+        """Count the lines that are kept."""
+        return int(await self._link.ask("ZCARD", keys.lines_by_time(rail)))
+
+    # ── what they are about ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def match(self, rail: str, line: StatementLine, record: RecordId) -> list[str]:
+        """Write down which record a line is about; gives the lines that were matched with it before."""
+        ids = await self.matched(rail, record)
+        if line.id in ids:
+            return [one for one in ids if one != line.id]
+        known = await self.line(rail, line.id)
+        row = _row(line, record=record, source=known.source if known else "")
+        await self._link.ask("HSET", keys.lines(rail), line.id, _ENCODE.encode(row))
+        await self._link.ask("HSET", keys.matched(rail), record, _ENCODE.encode([*ids, line.id]))
+        return ids
+
+    async def matched(self, rail: str, record: RecordId) -> list[str]:
+        """List the lines that are about a record."""
+        (found,) = await self.matched_each(rail, [record])
+        return found
+
+    async def matched_each(self, rail: str, records: Sequence[RecordId]) -> list[list[str]]:
+        """List the lines that are about each of some records."""
+        if not records:
+            return []
+        found = await self._link.ask("HMGET", keys.matched(rail), *records)
+        return [msgspec.msgpack.decode(one, type=list[str]) if one else [] for one in found]
+
+    # ── what is to be looked at again ────────────────────────────────────────────────────────────────────────────────
+
+    async def waiting(self, rail: str, skipped: int, limit: int) -> list[str]:
+        """Name lines of which nothing could be said yet, the oldest first."""
+        found = await self._link.ask("ZRANGE", keys.unmatched(rail), skipped, skipped + limit - 1)
+        return [one.decode() for one in found]
+
+    async def done(self, rail: str, *lines: str) -> None:
+        """Write down that lines were dealt with."""
+        if lines:
+            await self._link.ask("ZREM", keys.unmatched(rail), *lines)
+
+    def _matched(self, name: str, found: bytes) -> MatchedLine:
+        row = _ROWS.decode(found)
+        amount = Money(row.units, asset_of(self._assets, row.asset))
+        line = StatementLine(
+            name, row.kind, amount, row.out, Millis(row.at), row.reference, row.handle, row.fee, row.account, row.open
+        )  # fmt: skip
+        return MatchedLine(line, row.record, row.source)
+
+
+def _mark(found: bytes) -> StatementMark:
+    read, compared, begun = (Millis(int(one)) for one in found.split())
+    return StatementMark(read, compared, begun)
+
+
+def asset_of(assets: Assets, code: str) -> Asset:
+    """Give an asset that a rail names; one that we keep no books in has two decimals, as most currencies do."""
+    return next((one for one in assets if one.code == code), Asset(code, 2))
+
+
+def _row(line: StatementLine, *, record: str = "", source: str = "") -> _Row:
+    return _Row(
+        line.kind, line.amount.asset.code, line.amount.units, line.out, line.at, line.reference, line.handle, line.fee,
+        line.account, line.open, record, source,
+    )  # fmt: skip

@@ -1,0 +1,163 @@
+"""Discrepancies planted into a gateway's own books, of each kind; the gateway knows nothing of whoever will look."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from random import Random
+
+from adapters.sandbox.magic import PAYS
+from adapters.sandbox.transfers import Order, SimulatedTransfer, Transfers, TransferState
+from machines.core.ids import derived_id
+from machines.finding.data import FindingKind
+from machines.finding.react import finding
+from machines.payout.data import reference_of
+from payflow.app import gateways
+from payflow.app.payouts import Payouts
+from payflow.desk.reconcile.reconciler import Reconciler, reconciler_of
+from tests.stories.town import ANN, Town
+from tests.waiting import wait_until
+
+Kind = FindingKind
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What must be found: once, with this kind and sum."""
+
+    kind: FindingKind
+    units: int
+    """In kobo, whoever it favours."""
+
+
+class Forger:
+    """Changes what a gateway says that it did."""
+
+    def __init__(self, town: Town, random: Random) -> None:
+        town.forged = True
+        self._transfers = town.bank.transfers
+        self._installation = town.store.installation
+        self._shard = town.store.records.owner_shard(ANN)
+        self._random = random
+        self.kinds: dict[FindingKind, Callable[[SimulatedTransfer], Planted]] = {
+            Kind.MISSING_THERE: self._missing_there,
+            Kind.MISSING_HERE: self._missing_here,
+            Kind.AMOUNT_DIFFERS: self._amount_differs,
+            Kind.FEE_DIFFERS: self._fee_differs,
+            Kind.TWICE: self._twice,
+            Kind.RETURNED: self._returned,
+            Kind.NOT_OURS: self._not_ours,
+            Kind.BALANCE_DIFFERS: self._balance_differs,
+            Kind.WRONG_DESTINATION: self._wrong_destination,
+            Kind.WRONG_CURRENCY: self._wrong_currency,
+        }
+
+    def plant(self, kind: FindingKind, transfer: SimulatedTransfer) -> Planted:
+        """Plant one of a kind where a transfer is, and say what must be found."""
+        return self.kinds[kind](transfer)
+
+    def _missing_there(self, transfer: SimulatedTransfer) -> Planted:
+        """The gateway said that it was paid, and it never was."""
+        self._transfers.history.forget(transfer.reference)
+        transfer.state, transfer.message = TransferState.FAILED, "DISBURSE FAILED: Transfer failed"
+        return Planted(Kind.MISSING_THERE, _kobo(transfer.order.amount))
+
+    def _missing_here(self, transfer: SimulatedTransfer) -> Planted:
+        name = derived_id("payout", self._shard, str(self._random.random()))
+        return self._paid(Kind.MISSING_HERE, reference_of(name, 1, self._installation), transfer)
+
+    def _not_ours(self, transfer: SimulatedTransfer) -> Planted:
+        return self._paid(Kind.NOT_OURS, f"salary-{self._random.randrange(10**9)}", transfer)
+
+    def _paid(self, kind: FindingKind, reference: str, like: SimulatedTransfer) -> Planted:
+        amount = Decimal(self._random.randrange(1_000, 4_999)) + Decimal("0.37")
+        order = Order(reference, like.order.bank, like.order.account, amount, like.order.currency)
+        self._transfers.finish(self._transfers.place(order, chosen=PAYS), paid=True)
+        return Planted(kind, _kobo(amount))
+
+    def _amount_differs(self, transfer: SimulatedTransfer) -> Planted:
+        off = Decimal(self._random.randrange(1, 999))
+        transfer.order = replace(transfer.order, amount=transfer.order.amount + off)
+        self._transfers.history.of(transfer.reference)[0].amount -= off
+        return Planted(Kind.AMOUNT_DIFFERS, _kobo(off))
+
+    def _fee_differs(self, transfer: SimulatedTransfer) -> Planted:
+        off = Decimal(self._random.randrange(1, 50))
+        self._transfers.history.of(transfer.reference)[1].amount -= off
+        return Planted(Kind.FEE_DIFFERS, _kobo(off))
+
+    def _twice(self, transfer: SimulatedTransfer) -> Planted:
+        """Somebody at the gateway paid it once more."""
+        order = replace(transfer.order, reference=f"{transfer.reference}_RETRY_1")
+        again = self._transfers.place(order, transfer, PAYS)
+        transfer.retries.append(again)
+        self._transfers.finish(again, paid=True)
+        return Planted(Kind.TWICE, _kobo(order.amount))
+
+    def _returned(self, transfer: SimulatedTransfer) -> Planted:
+        self._transfers.reverse(transfer)
+        return Planted(Kind.RETURNED, _kobo(transfer.order.amount))
+
+    def _balance_differs(self, transfer: SimulatedTransfer) -> Planted:
+        """The history says that nothing moved where something did."""
+        self._transfers.history.of(transfer.reference)[0].says = Decimal(0)
+        return Planted(Kind.BALANCE_DIFFERS, _kobo(transfer.order.amount))
+
+    def _wrong_destination(self, transfer: SimulatedTransfer) -> Planted:
+        transfer.order = replace(transfer.order, account="0987654321")
+        return Planted(Kind.WRONG_DESTINATION, _kobo(transfer.order.amount))
+
+    def _wrong_currency(self, transfer: SimulatedTransfer) -> Planted:
+        transfer.order = replace(transfer.order, currency="KES")
+        for move in self._transfers.history.of(transfer.reference):
+            move.currency = "KES"
+        return Planted(Kind.WRONG_CURRENCY, _kobo(transfer.order.amount))
+
+
+def _kobo(amount: Decimal) -> int:
+    return int(amount * 100)
+
+
+def hide(transfers: Transfers, transfer: SimulatedTransfer) -> Planted:
+    """Leave the rows of a transfer out of the history: where it was the day's first, the wallet jumps at midnight."""
+    moves = transfers.history.of(transfer.reference)
+    for move in moves:
+        move.shown = False
+    return Planted(Kind.STATEMENT_GAP, int(-sum(move.amount for move in moves) * 100))
+
+
+def mend_history(transfers: Transfers) -> None:
+    """Have the gateway's support put right what its history says."""
+    for move in transfers.history.moves:
+        move.shown, move.says = True, None
+
+
+@asynccontextmanager
+async def reconciling(town: Town) -> AsyncIterator[Reconciler]:
+    """Otto's reconciler, over the town's own store."""
+    async with AsyncExitStack() as stack:
+        setups = await gateways.open_gateways(town.settings, town.store, town.clock, stack)
+        payouts = Payouts(town.settings, town.store, town.metrics, setups)
+        reconciler = reconciler_of(town.store, town.metrics, setups, payouts.reconcile())
+        town.store.serve([payouts.machine, finding(reconciler.acts())])
+        yield reconciler
+
+
+async def paid_payouts(town: Town, amounts: Sequence[int]) -> list[str]:
+    """Ann is paid some amounts in naira."""
+    await town.ann_earns(str(sum(amounts)))
+    payouts = [await town.ann_asks(str(amount)) for amount in amounts]
+    for payout in payouts:
+
+        async def assessed(payout: str = payout) -> bool:
+            return (await town.record(payout)).data.assessed
+
+        await wait_until(assessed, f"the rules have looked at {payout}")
+        if (await town.record(payout)).state == "REQUESTED":
+            await town.approve(payout)
+    for payout in payouts:
+        await town.until_with_gateway(payout)
+    await town.time_passes(seconds=10)
+    for payout in payouts:
+        await town.until(payout, "paid")
+    return payouts
