@@ -23,7 +23,7 @@ from machines.bounty.data import (
 from machines.bounty.hands import are_there, sole_funder, wanted_for
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, Rejected, Retryable, TooLong, Unapproved
-from machines.core.facts import Fact, Nothing, Proof
+from machines.core.facts import Fact, Nothing, Proof, Reading
 from machines.core.forge import Forge, Place
 from machines.core.money import ETH, Money
 from machines.core.ports import (
@@ -271,11 +271,19 @@ class BountyActs:
                 return _paid_out(attempt, outcome)
         return None
 
-    async def prove(self, record: BountyRecord) -> Proof:
-        """Say what the wallet proves about a bounty, for a person who wants to override it."""
-        if record.data.payout_receipt or await self._carried_out(record) is not None:
-            return Proof.PAID
-        return Proof.NONE if record.data.attempts else Proof.NOT_PAID
+    async def prove(self, record: BountyRecord) -> Reading:
+        """Say what the wallet says of each payment that was proposed, and what that proves."""
+        data, read, paid = record.data, list[tuple[str, str]](), bool(record.data.payout_receipt)
+        for attempt in data.attempts:
+            outcome = await self.wallets.outcome(attempt.proposal, attempt.confirm_hash, ())
+            paid = paid or outcome.end is End.PAID
+            said = [f"{outcome.end}", outcome.tx and f"in {outcome.tx}, block {outcome.block}", outcome.why]
+            said += [f"{name} {value}" for name, value in outcome.details]
+            number = f"payment {attempt.proposal.number} of {data.contract_address}"
+            read.append((number, ", ".join(one for one in said if one)))
+        if paid:
+            return Reading(Proof.PAID, tuple(read))
+        return Reading(Proof.NONE if data.attempts else Proof.NOT_PAID, tuple(read))
 
     async def _withdraw(self, record: BountyRecord, attempt: ProposalAttempt, step: Step) -> Fact:
         number = attempt.proposal.number

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from machines.core.decision import Decision
 from machines.core.errors import BadInput
@@ -58,6 +58,18 @@ class Proof(StrEnum):
     """The rail proves that it was paid."""
 
 
+Read: TypeAlias = tuple[tuple[str, str], ...]
+"""What was read outside, by what it was read of, such as a reference or a hash; kept in the history as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the world outside said of a record's money when it was asked, and what that proves."""
+
+    proof: Proof = Proof.NONE
+    read: Read = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Override(Fact):
     """An operator's word: put the record into a state."""
@@ -68,6 +80,7 @@ class Override(Fact):
     second: str = ""
     """The second person, where one is not enough; never one who is only named by the first."""
     proof: Proof = Proof.NONE
+    read: Read = ()
     second_approves: bool = False
     """Whether the second person is one of those who may approve payments."""
     at: int = 0
@@ -106,9 +119,9 @@ def second_person_needed(
     given_back = target.position is Position.AVAILABLE or not target.gone
     if source.gone and given_back and proof is not Proof.NOT_PAID:
         return f"Money of {record.id} may have left in {record.state}."
-    if proof is Proof.PAID and target.position is not Position.PAID:
+    if proof is Proof.PAID and not target.says_gone:
         return f"The rail says that {record.id} was paid."
-    if proof is Proof.NOT_PAID and target.position is Position.PAID:
+    if proof is Proof.NOT_PAID and target.says_gone:
         return f"The rail says that {record.id} was not paid."
     # What is over may have been settled in other books than ours: one word more would pay it a second time.
     if source.final and not target.final:

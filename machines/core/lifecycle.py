@@ -73,6 +73,11 @@ class State:
         """Whether the money may have left, or surely has."""
         return self.may_have_left or self.position is Position.PAID
 
+    @property
+    def says_gone(self) -> bool:
+        """Whether a record that ends here says that its money has left for good."""
+        return self.position is Position.PAID or (self.position is None and self.final and self.may_have_left)
+
     def __post_init__(self) -> None:
         if self.sends:
             object.__setattr__(self, "may_have_left", True)

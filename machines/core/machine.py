@@ -6,14 +6,14 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from machines.core.clock import Millis
 from machines.core.decision import Decision
-from machines.core.facts import Fact, Proof
+from machines.core.facts import Fact, Reading
 from machines.core.lifecycle import Lifecycle
 from machines.core.ports import Act, PermitSigner
 from machines.core.record import Record
 
 D = TypeVar("D")
 
-Prove: TypeAlias = Callable[[Record[D]], Awaitable[Proof]]
+Prove: TypeAlias = Callable[[Record[D]], Awaitable[Reading]]
 
 Anew: TypeAlias = Callable[[str, str], tuple[str, str]]
 """Takes something sealed and its name; gives the same under the newest key, and its name, which it may have lacked."""
@@ -53,7 +53,7 @@ class Machine(Generic[D]):
     """For each polled state, what a look does."""
     retry: RetryPolicy = RetryPolicy()
     prove: Prove[D] | None = None
-    """Asks the rail about a record's money before a person overrides it; None where no money leaves."""
+    """Asks what rail, chain or pool say of a record before a person decides; None where there is nobody to ask."""
     retried: Callable[[str], Fact] | None = None
     """Makes the fact with which an operator, by name, asks for the move `retry`; None where there is none."""
     open_until: Callable[[Record[D]], Millis] | None = None

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import AnotherPayment, BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
-from machines.core.facts import Fact, LostSight, Nothing, Proof
+from machines.core.errors import AnotherPayment, BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable, StepError
+from machines.core.facts import Fact, LostSight, Nothing, Proof, Reading
 from machines.core.money import Assets, Money
 from machines.core.ports import (
     Act,
     Cause,
     Destination,
+    Evidence,
     Failed,
     Lists,
     Payment,
@@ -334,14 +335,19 @@ class PayoutActs:
         surprises = await self._surprises(record, record.data.attempts, strict=strict, now=step.now)
         return await self._looked_up(record, surprises, step.now)
 
-    async def prove(self, record: PayoutRecord) -> Proof:
-        """Say what the rail proves about a payout as a whole, for a person who wants to override it."""
-        if record.data.paid_by:
-            return Proof.PAID
-        found = await self._surprise(record, record.data.attempts)
-        if found is None:
-            return Proof.NOT_PAID
-        return Proof.PAID if isinstance(found, f.Paid) else Proof.NONE
+    async def prove(self, record: PayoutRecord) -> Reading:
+        """Say what the rail says of every attempt, and what that proves of the payout as a whole."""
+        try:
+            found = [(one, await self._learn(record, one)) for one in record.data.attempts]
+        except StepError as error:
+            if not record.data.paid_by:
+                raise
+            return Reading(Proof.PAID, ((record.data.paid_by, f"paid, as the record has it; not asked: {error}"),))
+        read = tuple((attempt.reference, _in_words(fact)) for attempt, fact in found)
+        news = [fact for attempt, fact in found if not _expected(record, attempt, fact)]
+        if record.data.paid_by or any(isinstance(fact, f.Paid) for fact in news):
+            return Reading(Proof.PAID, read)
+        return Reading(Proof.NONE if news else Proof.NOT_PAID, read)
 
     async def ask(self, record: PayoutRecord, attempt: Attempt) -> Fact:
         """Say what the rail says of an attempt; send nothing."""
@@ -438,6 +444,28 @@ def _fact(reference: str, status: Status) -> Fact:
             return f.CameBack(reference, evidence)
         case Unsent():
             return f.NotSeen(reference)
+
+
+def _in_words(fact: Fact) -> str:
+    """Write what the rail said of an attempt, with what it showed for that."""
+    match fact:
+        case f.Paid(_, evidence):
+            return f"paid: {_shown(evidence)}"
+        case f.CameBack(_, evidence):
+            return f"came back: {_shown(evidence)}"
+        case f.NotPaid(_, reason, _, _, evidence):
+            return f"not paid: {reason}{f' ({_shown(evidence)})' if evidence else ''}"
+        case f.UnderWay(_, waiting_for):
+            return f"under way{f', it waits for {waiting_for}' if waiting_for else ''}"
+        case f.NotSeen():
+            return "not known there"
+        case _:
+            return type(fact).__name__
+
+
+def _shown(evidence: Evidence) -> str:
+    said = [f"{evidence.source} {evidence.reference}", *(f"{name} {value}" for name, value in evidence.details)]
+    return ", ".join(said)
 
 
 # What is learned of one attempt under several names: what is paid, or may yet be, before what is over.

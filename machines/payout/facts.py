@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from machines.core.facts import Fact, Override, PersonFact, Proof
+from machines.core.facts import Fact, Override, PersonFact, Proof, Read
 from machines.core.ports import Cause, Evidence
 from machines.payout.data import Attempt, ProposedDestination, RiskFinding
 
@@ -69,6 +69,7 @@ class Declined(PersonFact):
     reason: str
     proof: Proof = Proof.NONE
     """What the rail proves of the attempts, where there were any."""
+    read: Read = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Cancelled(PersonFact):
     reason: str = ""
     proof: Proof = Proof.NONE
     """As for `Declined`."""
+    read: Read = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ class Released(PersonFact):
 
     reason: str
     proven: bool
+    read: Read = ()
 
 
 @dataclass(frozen=True, slots=True)

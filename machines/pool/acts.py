@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from machines.core.chain import TxHash
 from machines.core.clock import HOUR, SECOND
 from machines.core.errors import OutcomeUnknown, Retryable
-from machines.core.facts import Fact, Nothing, Proof
+from machines.core.facts import Fact, Nothing, Proof, Reading
 from machines.core.ports import (
     Act,
     Cause,
@@ -209,18 +209,22 @@ class PoolActs:
             return f.Contradicted(f"it is proven unpaid ({reason}), and {why_not(answer)}", status.evidence)
         return f.CreditedBack(reason, status.evidence, refused=cause is Cause.DESTINATION)
 
-    async def prove(self, record: PoolRecord) -> Proof:
-        """Say what the rail proves, for a person who wants to override."""
+    async def prove(self, record: PoolRecord) -> Reading:
+        """Say what the lane and the pool's books say, and what the lane proves."""
         pool = self.pools.get(record.data.coin)
         if pool is None or record.state in (s.DUE, s.SKIPPED):
-            return Proof.NONE
-        match await pool.rail.status(payment_of(record)):
-            case Settled():
-                return Proof.PAID
-            case Failed():
-                return Proof.NOT_PAID
+            return Reading()
+        status = await pool.rail.status(payment_of(record))
+        booked = await pool.books.book_state(line_of(record, record.data.debited_at))
+        row = "no row of it is pending" if booked.row_s is None else f"its row of {booked.row_s} is pending"
+        books = ("the pool's books", f"{booked.step}; {row}")
+        match status:
+            case Settled(evidence):
+                return Reading(Proof.PAID, (("the lane", f"paid: {evidence.source} {evidence.reference}"), books))
+            case Failed(reason):
+                return Reading(Proof.NOT_PAID, (("the lane", f"not paid: {reason}"), books))
             case _:
-                return Proof.NONE
+                return Reading(Proof.NONE, (("the lane", type(status).__name__.lower()), books))
 
     def _pool(self, record: PoolRecord) -> PayingPool:
         pool = self.pools.get(record.data.coin)

@@ -9,13 +9,13 @@ from functools import partial
 from machines.core.chain import NO_DATA, Address, ChainHead, NodeAnswer, NodeReply, PayMany, Receipt, Seen, Unsigned
 from machines.core.clock import SECOND
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed
-from machines.core.facts import Fact, Nothing
+from machines.core.facts import Fact, Nothing, Proof, Reading
 from machines.core.ports import Act, Step
 from machines.transaction import calldata
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.caps import EMPTY_GAS, FEES, Charge, cost_wei
-from machines.transaction.data import PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
+from machines.transaction.data import LaneRecord, PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
 from machines.transaction.permit import may_be_signed_again
 from machines.transaction.planning import fee_room
 from machines.transaction.policy import bumped
@@ -63,6 +63,51 @@ class TransactionActs:
             return Nothing()  # another process has this lane
         lane.refuse_other(record.data.chain_id, record.data.sender)
         return await look(_Case(record, lane, await lane.chain.head(), step))
+
+    async def prove(self, record: TransactionRecord) -> Reading:
+        """Say what the chain shows of a nonce and of each attempt to use it, and what is deep enough to count."""
+        data, lane = record.data, self.lanes.get(record.data.lane)
+        if lane is None:
+            return Reading()
+        head = await lane.chain.head()
+        receipts = await asyncio.gather(*(lane.chain.receipt(one.hash) for one in data.attempts))
+        next_one = await lane.chain.nonce(data.sender, head.number)
+        read = [(f"{lane.name} at block {head.number}", f"the next nonce of {data.sender} is {next_one}")]
+        proof = Proof.NONE
+        for attempt, receipt in zip(data.attempts, receipts, strict=True):
+            read.append((attempt.hash, _receipt_in_words(receipt, attempt)))
+            if receipt is None:
+                continue
+            if receipt.ok and not attempt.empty and receipt.block <= lane.policy.settled_up_to(head):
+                proof = Proof.PAID
+            elif not (receipt.ok and not attempt.empty) and receipt.block <= lane.policy.proven_up_to(head):
+                proof = Proof.NOT_PAID
+        return Reading(proof, tuple(read))
+
+    async def prove_payment(self, record: PaymentRecord) -> Reading:
+        """Say what the chain shows of the transaction that carries a payment; of a batch it proves no single one."""
+        data = record.data
+        lane = next((name for name in self.lanes if self.books.payment_id(name, data.key) == record.id), "")
+        carrier = await self.books.transaction(lane, data.nonce) if lane and data.nonce >= 0 else None
+        if carrier is None:
+            return Reading(read=((record.id, "nothing is signed for it now"),))
+        found = await self.prove(carrier)
+        alone = not carrier.data.batch and not data.token
+        return found if alone or found.proof is Proof.NOT_PAID else replace(found, proof=Proof.NONE)
+
+    async def prove_lane(self, record: LaneRecord) -> Reading:
+        """Say where the chain has the sequence of an address, beside where the lane has it."""
+        data, lane = record.data, self.lanes.get(record.data.name)
+        if lane is None:
+            return Reading()
+        head = await lane.chain.head()
+        nonce, balance = await asyncio.gather(
+            lane.chain.nonce(data.address, head.number), lane.chain.balance(data.address, head.number)
+        )
+        said = (
+            f"the next nonce of {data.address} is {nonce}, the lane signs {data.next_nonce} next; it has {balance} wei"
+        )
+        return Reading(read=((f"{lane.name} at block {head.number}", said),))
 
     # ── send ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -278,6 +323,13 @@ async def _mined(case: _Case) -> Receipt | None:
     """Find the receipt of any of the attempts; the newest are the likeliest, the old ones mine all the same."""
     receipts = await asyncio.gather(*(case.lane.chain.receipt(one.hash) for one in reversed(case.data.attempts)))
     return next((receipt for receipt in receipts if receipt is not None), None)
+
+
+def _receipt_in_words(receipt: Receipt | None, attempt: SignedAttempt) -> str:
+    what = "which pays nobody" if attempt.empty else "which pays"
+    if receipt is None:
+        return f"{what}: no block has it"
+    return f"{what}: in block {receipt.block} ({receipt.block_hash}), {'done' if receipt.ok else 'failed'}"
 
 
 def _why(data: TransactionData, *, dear: bool) -> str:

@@ -8,7 +8,7 @@ from machines.core.clock import SECOND, Millis
 from machines.core.decision import NEVER_S, Decision, alarm, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
-from machines.core.machine import Machine
+from machines.core.machine import Machine, Prove
 from machines.core.ports import Act, Cause, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
@@ -25,8 +25,12 @@ SOON_S, LATE_S, PACE = 2.0, 15.0, 1 / 8
 """What waits for blocks is looked at the more rarely the longer it waits: nothing is learned late by more than that."""
 
 
-def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
-    return Machine(lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts, adoption=permit.TRANSACTIONS)
+def transaction(
+    acts: dict[str, Act[TransactionData]], prove: Prove[TransactionData] | None = None
+) -> Machine[TransactionData]:
+    return Machine(
+        lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts, prove=prove, adoption=permit.TRANSACTIONS
+    )
 
 
 def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:

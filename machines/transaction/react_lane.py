@@ -7,7 +7,7 @@ from machines.core.clock import Millis
 from machines.core.decision import Decision, alarm, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
-from machines.core.machine import Machine
+from machines.core.machine import Machine, Prove
 from machines.core.ports import Act, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
@@ -24,8 +24,8 @@ Choice = Decision[LaneData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
 
 
-def lane(acts: dict[str, Act[LaneData]]) -> Machine[LaneData]:
-    return Machine(lifecycle=s.LANE, data=LaneData, react=react, acts=acts)
+def lane(acts: dict[str, Act[LaneData]], prove: Prove[LaneData] | None = None) -> Machine[LaneData]:
+    return Machine(lifecycle=s.LANE, data=LaneData, react=react, acts=acts, prove=prove)
 
 
 def react(record: LaneRecord, fact: Fact, now: Millis) -> Choice:

@@ -8,7 +8,7 @@ from machines.core.decision import Decision, New, contradiction, move, noted, wa
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, Nothing, Override, override
 from machines.core.ids import RecordId
-from machines.core.machine import Machine
+from machines.core.machine import Machine, Prove
 from machines.core.ports import Cause, Evidence
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
@@ -18,8 +18,8 @@ from machines.transaction.data import PaymentData, PaymentRecord, TransactionDat
 Choice = Decision[PaymentData]
 
 
-def payment() -> Machine[PaymentData]:
-    return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react, adoption=permit.PAYMENTS)
+def payment(prove: Prove[PaymentData] | None = None) -> Machine[PaymentData]:
+    return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react, prove=prove, adoption=permit.PAYMENTS)
 
 
 def react(record: PaymentRecord, fact: Fact, _: Millis) -> Choice:

@@ -179,10 +179,11 @@ class Lanes:
     def __init__(self, lanes: Mapping[str, Lane], store: Store) -> None:
         self.lanes = dict(lanes)
         self.books = StoreBooks(store)
+        looks = TransactionActs(self.lanes, self.books)
         self.machines: tuple[AnyMachine, ...] = (
-            lane_machine({s.OPEN: LaneActs(self.lanes, self.books).look}),
-            payment_machine(),
-            transaction_machine(TransactionActs(self.lanes, self.books).acts()),
+            lane_machine({s.OPEN: LaneActs(self.lanes, self.books).look}, looks.prove_lane),
+            payment_machine(looks.prove_payment),
+            transaction_machine(looks.acts(), looks.prove),
         )
         for name, lane in self.lanes.items():
             if nodes := _nodes_of(lane):

@@ -20,7 +20,7 @@ from machines.core.errors import (
     TooManyOpen,
     TooManyToday,
 )
-from machines.core.facts import Fact, Proof
+from machines.core.facts import Fact, Proof, Read, Reading
 from machines.core.ids import Owner, RecordId, called, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
@@ -281,7 +281,8 @@ class Desk:
 
         async def unless_above(record: PayoutRecord) -> Fact:
             by.refuse_above(record.amount)
-            return f.Released(by.name, why, await self._proven(record) is Proof.NOT_PAID)
+            found = await self._proven(record)
+            return f.Released(by.name, why, found.proof is Proof.NOT_PAID, found.read)
 
         return unless_above
 
@@ -310,27 +311,28 @@ class Desk:
 
     # ── sent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _with_proof(self, fact: Callable[[Proof], Fact]) -> FactSource:
-        """Make a fact of what the rail proves right before the payout learns it."""
+    def _with_proof(self, fact: Callable[[Proof, Read], Fact]) -> FactSource:
+        """Make a fact of what the rail says right before the payout learns it."""
 
         async def learned(record: PayoutRecord) -> Fact:
-            return fact(await self._proven(record))
+            found = await self._proven(record)
+            return fact(found.proof, found.read)
 
         return learned
 
-    async def _proven(self, record: PayoutRecord) -> Proof:
+    async def _proven(self, record: PayoutRecord) -> Reading:
         """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing.
 
         Of attempts that the store may have forgotten it cannot be asked either.
         """
         prove = self._records.machines[MACHINE].prove
         if not record.data.attempts or prove is None:
-            return Proof.NONE
+            return Reading()
         try:
             await self.store.refuse_closed(self._records.shard_of(record.id))
             return await prove(record)
-        except (StepError, Paused):
-            return Proof.NONE
+        except (StepError, Paused) as error:
+            return Reading(read=((record.data.rail, f"could not be asked: {error}"),))
 
     async def _decide(self, act: str, payout_id: str, fact: FactSource, by: str, why: str = "") -> Applied:
         """Take in what somebody decides about what is not their own: it goes into the audit log as well."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from machines.core.errors import BadInput, Conflict, StepError
-from machines.core.facts import Fact, Override, Proof
+from machines.core.facts import Fact, Override, Proof, Reading
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
@@ -58,8 +58,9 @@ class Preview:
     source: State
     target: State
     evidence: str
-    """What the rail said when it was asked; empty where there is none to ask."""
-    proof: Proof
+    """What the rail proves, in a sentence; empty where there is none to ask."""
+    reading: Reading
+    """What it said when it was asked."""
     why_two: str
     """Why a second person must confirm; empty when one is enough."""
     second: Role | None
@@ -78,6 +79,7 @@ class Preview:
             money,
             f"Then: {self.target.means} {LOOKED_AFTER[self.target.by]}",
             *([f"Evidence: {self.evidence}"] if self.evidence else []),
+            *(f"Read: {name}: {said}" for name, said in self.reading.read),
             *([f"One person is not enough: {self.why_two}"] if self.why_two else []),
         ]
 
@@ -85,7 +87,7 @@ class Preview:
     def seen(self) -> dict[str, str]:
         """What a second person must find as it was: where from and to, and the word of the rail."""
         amount = {"amount": str(self.record.amount)} if self.record.amount is not None else {}
-        return {"from": self.source.name, "to": self.target.name, "proof": self.proof.value, **amount}
+        return {"from": self.source.name, "to": self.target.name, "proof": self.reading.proof.value, **amount}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,14 @@ class Steering:
             others = ", ".join(state for state in states if state != stored.record.state)
             said = f"cannot be put into {to[:40]!r}" if to not in states else f"is in {to} already"
             raise BadInput(f"{record_id} {said}: there is {others}.")
-        proof, evidence = await self._evidence(stored.record)
-        word = Override(to, "preview", who, "", proof)
+        reading, evidence = await self._evidence(stored.record)
+        word = Override(to, "preview", who, "", reading.proof)
         alone = self._refusal(stored, word)
         # Whoever may approve is asked last: where an operator will do, no reviewer need be found.
         together = {role: self._refusal(stored, _seconded(word, SOMEBODY, role)) for role in SECONDS} if alone else {}
         second = next((role for role, refusal in together.items() if not refusal), None)
         return Preview(
-            stored.record, states[stored.record.state], states[to], evidence, proof,
+            stored.record, states[stored.record.state], states[to], evidence, reading,
             why_two=alone if second else "", second=second,
             refused=together[Role.OPERATOR] if alone and not second else "",
         )  # fmt: skip
@@ -145,16 +147,17 @@ class Steering:
             return str(error)
         return ""
 
-    async def _evidence(self, record: Record[Any]) -> tuple[Proof, str]:
-        """Ask the rail before a person overrules it."""
+    async def _evidence(self, record: Record[Any]) -> tuple[Reading, str]:
+        """Ask rail, chain or pool before a person overrules them: what they said, and what it proves in a sentence."""
         prove = self._records.machines[record.machine].prove
         if prove is None:
-            return Proof.NONE, ""
+            return Reading(), ""
         try:
-            proof = await prove(record)
+            reading = await prove(record)
         except StepError as error:
-            return Proof.NONE, f"The rail could not be asked ({error})."
-        return proof, SAID[proof]
+            said = f"could not be asked: {error}"
+            return Reading(read=(("it", said),)), f"The rail could not be asked ({error})."
+        return reading, SAID[reading.proof]
 
     async def override(self, record_id: RecordId, to: str, reason: str, by: Person, version: int) -> Applied:
         """Put a record into a state by one person's word, if it is as it was shown; the rail is asked once more."""
@@ -162,8 +165,8 @@ class Steering:
         async def unless_changed(record: Record[Any]) -> Fact:
             by.refuse_above(record.amount)
             _refuse_changed(record, version)
-            proof, _ = await self._evidence(record)
-            return Override(to, reason, by.name, "", proof)
+            reading, _ = await self._evidence(record)
+            return Override(to, reason, by.name, "", reading.proof, reading.read)
 
         async with self._store.audit.doing(by.name, f"override to {to}", record_id, reason):
             return await tell(self._store, self._metrics, record_id, unless_changed, by.name)
@@ -190,12 +193,11 @@ class Steering:
             if isinstance(record.data, PayoutData):
                 approved = record.data.approved_by if proposal.role == Role.REVIEWER else ()
                 await refuse_who_spoke(self._store, second, record.data.requested_by, approved, record.id)
-            proof, evidence = await self._evidence(record)
-            if proof.value != seen["proof"]:
+            reading, evidence = await self._evidence(record)
+            if reading.proof.value != seen["proof"]:
                 raise Conflict(f"The rail says something else than when this was proposed: {evidence} Look again.")
-            word = _seconded(
-                Override(seen["to"], proposal.reason, proposal.by, "", proof), second.name, Role(proposal.role)
-            )
+            said = Override(seen["to"], proposal.reason, proposal.by, "", reading.proof, reading.read)
+            word = _seconded(said, second.name, Role(proposal.role))
             return await self._sealed(record, word) if isinstance(record.data, PayoutData) else word
 
         both = f"{proposal.by} and {second.name}"

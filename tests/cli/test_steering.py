@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from machines.core.errors import OutcomeUnknown
-from machines.core.facts import Proof
+from machines.core.facts import Proof, Reading
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.app.installation import Payflow
@@ -208,8 +208,8 @@ def test_what_the_rail_says_otherwise_since_it_was_proposed_is_not_confirmed(
 ) -> None:
     said = [Proof.NONE]
 
-    async def prove(_: Record[ErrandData]) -> Proof:
-        return said[-1]
+    async def prove(_: Record[ErrandData]) -> Reading:
+        return Reading(said[-1], (("the bank", f"says {said[-1]}"),))
 
     monkeypatch.setattr(service, "errand", lambda rail: replace(errand(rail), prove=prove))
     record_id = till.errand("SENDING")
@@ -247,10 +247,10 @@ def test_a_proposal_is_declined_by_its_name(till: Till) -> None:
 def test_the_rail_is_asked_before_a_person_overrules_it(
     till: Till, monkeypatch: pytest.MonkeyPatch, proof: Proof | OutcomeUnknown, to: str, sentence: str
 ) -> None:
-    async def prove(record: Record[ErrandData]) -> Proof:
+    async def prove(record: Record[ErrandData]) -> Reading:
         if isinstance(proof, OutcomeUnknown):
             raise proof
-        return proof
+        return Reading(proof, (("errand-1", f"the rail says {proof}"),))
 
     monkeypatch.setattr(service, "errand", lambda rail: replace(errand(rail), prove=prove))
     record_id = till.errand("SENDING")
@@ -259,7 +259,12 @@ def test_the_rail_is_asked_before_a_person_overrules_it(
         with showing(till, "ola"):
             assert sentence in till.json(*words, "--yes")["why"]
     else:
-        assert "Evidence: The rail proves that it was" in till(*words, answer="y\n").out
+        shown = till(*words, answer="y\n").out
+        assert "Evidence: The rail proves that it was" in shown
+        assert f"Read: errand-1: the rail says {proof}" in shown
+        assert [["errand-1", f"the rail says {proof}"]] == till.json("show", record_id)["history"][-1]["details"][
+            "read"
+        ]
     assert till.record(record_id).state == ("SENDING" if sentence else to)
 
 

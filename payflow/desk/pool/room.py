@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from adapters.open_ethereum_pool import config, durations
 from machines.core.chain import TxHash
 from machines.core.errors import BadSettings, Conflict, NotPossible, PayflowError
-from machines.core.facts import Proof
+from machines.core.facts import Reading
 from machines.core.money import ETH, MAX_UNITS, Money
 from machines.pool.data import WEI, PoolRecord
 from machines.transaction.ports import Lane, LaneBooks
@@ -107,10 +107,10 @@ class PoolRoom:
         found = await PoolEvidence(pools, pool).pending()
         return await pool.books.lock() or "", found
 
-    async def prove(self, record: PoolRecord) -> Proof:
+    async def prove(self, record: PoolRecord) -> Reading:
         """Say what the rail knows of one of its payments, before a person overrules it."""
         pools, _ = await self._opened()
-        return await pools.machine.prove(record) if pools.machine.prove else Proof.NONE
+        return await pools.machine.prove(record) if pools.machine.prove else Reading()
 
     async def paying(self) -> tuple[Lane, LaneBooks]:
         """Give the lane that pays its miners, with its records."""
@@ -164,7 +164,7 @@ class PoolRooms:
         """Count what a pool's address sent as no payment, on the word of two people."""
         return await self.rooms[coin].disown(login, tx, who)
 
-    async def prove(self, record: PoolRecord) -> Proof:
+    async def prove(self, record: PoolRecord) -> Reading:
         """Ask the pool that a payment belongs to; a pool that is not known here proves nothing."""
         room = self.rooms.get(record.data.coin)
-        return await room.prove(record) if room else Proof.NONE
+        return await room.prove(record) if room else Reading()

@@ -450,7 +450,9 @@ async def test_a_send_that_a_crash_hid_is_watched_too() -> None:
 )
 async def test_what_the_rail_proves_to_a_person(record: PayoutRecord, truth: dict[str, Status], proof: Proof) -> None:
     rail = FakeRail(truth=truth)
-    assert await looks(rail).prove(record) is proof
+    reading = await looks(rail).prove(record)
+    assert reading.proof is proof
+    assert [name for name, _ in reading.read] == [one.reference for one in record.data.attempts]
 
 
 async def test_a_payout_without_an_attempt_has_nothing_to_look_at() -> None:

@@ -270,8 +270,8 @@ class Anything(RuleBasedStateMachine):
     @rule()
     def an_operator_releases(self) -> None:
         """Give it back, if the rail proves that nothing was paid."""
-        proof = done(self.looks.prove(self.record))
-        self.take_in(f.Released("olu", "he asked", proof.name == "NOT_PAID"))
+        found = done(self.looks.prove(self.record))
+        self.take_in(f.Released("olu", "he asked", found.proof.name == "NOT_PAID", found.read))
 
     @rule(number=st.integers(1, 3))
     def the_provider_corrects(self, number: int) -> None:

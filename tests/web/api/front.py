@@ -14,7 +14,7 @@ import aiohttp
 
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput, Rejected, Retryable
-from machines.core.facts import Proof
+from machines.core.facts import Reading
 from machines.core.ids import RecordId, in_room
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
@@ -337,7 +337,7 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
     thresholds = Thresholds(most_an_hour=1000, most_a_day=1000, most_units_an_hour=10**15, most_units_a_day=10**15)
     acts: dict[str, Act[PayoutData]] = {}
 
-    async def prove(record: PayoutRecord) -> Proof:
+    async def prove(record: PayoutRecord) -> Reading:
         return await looks.prove(record)
 
     machine = payout(PayoutPolicy(settings.retry_after_s), acts, prove)

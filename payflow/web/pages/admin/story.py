@@ -78,11 +78,17 @@ def chapters(events: Iterable[HistoryEvent], amount: Money | None, explorers: Ma
                 event.state,
                 bool(event.trigger) or event.version == 1,
                 str(redacted(event.why)),
-                pairs(_spoken(details, amount)),
+                [*pairs(_spoken(details, amount)), *_read(details.get("read"))],
                 proof(details.get("evidence"), explorers),
             )
         )
     return written[::-1]
+
+
+def _read(read: object) -> Pairs:
+    """Tell what was read outside when a person decided."""
+    found = read if isinstance(read, list | tuple) else ()
+    return [(f"read: {name}", _short(str(said))) for name, said in filter(_is_pair, found)]
 
 
 def _what(event: HistoryEvent) -> str:
