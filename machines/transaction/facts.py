@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from machines.core.chain import NodeAnswer, Receipt, Seen, TxHash
 from machines.core.decision import New
-from machines.core.facts import Fact, PersonFact
+from machines.core.facts import Fact, PersonFact, Read
 from machines.core.ports import Cause
 from machines.transaction.caps import Charge
 from machines.transaction.data import LaneRecord, PaymentRecord, SignedAttempt, Suspect, TransactionData
@@ -72,10 +72,12 @@ class Adopted(PersonFact):
 
     reason: str
     paid: tuple[tuple[PaymentRecord, TxHash], ...] = ()
+    read: Read = ()
 
     def recorded(self) -> object:
         """Keep ids, not records."""
-        return {"by": self.by, "reason": self.reason, "paid": [(one.id, tx) for one, tx in self.paid]}
+        paid = [(one.id, tx) for one, tx in self.paid]
+        return {"by": self.by, "reason": self.reason, "paid": paid, "read": self.read}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Withdrawn(PersonFact):
     """Nobody wants the payment any more."""
 
     reason: str
+    read: Read = ()
 
 
 # ── a transaction ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -210,3 +213,4 @@ class CancelAsked(PersonFact):
     """An operator wants the nonce used up by nothing."""
 
     reason: str
+    read: Read = ()

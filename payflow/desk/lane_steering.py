@@ -1,15 +1,16 @@
 """What operators see of lanes, and do to them: offer more for a nonce, take a payment back, say what others paid."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from machines.core.chain import TxHash
 from machines.core.clock import HOUR
 from machines.core.errors import BadInput, Conflict, NotFound
-from machines.core.facts import Fact
+from machines.core.facts import Fact, Proof
 from machines.core.ids import RecordId, parse_id
 from machines.core.money import ETH, MAX_UNITS, Asset, Money
+from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.calldata import balance_of, number
@@ -19,7 +20,7 @@ from payflow.config import Settings
 from payflow.desk.dual_control import DualControl, Verb, both
 from payflow.desk.identity import takes_two
 from payflow.desk.person import Person, because
-from payflow.desk.records import revived, tell
+from payflow.desk.records import reading_of, revived, tell
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -115,8 +116,17 @@ def _refuse_other(record_id: RecordId, machine: str) -> None:
 async def _said(
     store: Store, metrics: Metrics, record_id: RecordId, word: Word, act: str, who: str, reason: str
 ) -> None:
+    async def read_first(record: Record[Any]) -> Fact:
+        fact = word if isinstance(word, Fact) else await word(record)
+        if not isinstance(fact, f.Withdrawn | f.CancelAsked | f.Adopted):
+            return fact
+        reading = await reading_of(store, record)
+        if reading.proof is Proof.PAID:
+            raise BadInput(f"The chain shows that {record.id} paid already: {dict(reading.read)}")
+        return replace(fact, read=reading.read)
+
     async with store.audit.doing(who, act, record_id, because(reason, WHY)):
-        await tell(store, metrics, record_id, word, who)
+        await tell(store, metrics, record_id, read_first, who)
 
 
 async def cancelled(store: Store, metrics: Metrics, transaction: RecordId, who: str, reason: str) -> None:

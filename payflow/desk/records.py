@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 from machines.core.clock import SECOND, Millis
-from machines.core.errors import BadInput, NotAllowed, NotFound, NotPossible, TooSoon
-from machines.core.facts import Fact
+from machines.core.errors import BadInput, NotAllowed, NotFound, NotPossible, StepError, TooSoon
+from machines.core.facts import Fact, Reading
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.record import Record
@@ -25,6 +25,7 @@ MOST_REMEMBERED = 100_000
 MOST_LOOKED_THROUGH = 500
 SLICE = 100
 REVIVED_BY = "rail"
+COULD_NOT = "could not be asked"
 
 FactSource: TypeAlias = Fact | Callable[[Any], Awaitable[Fact]]
 """A fact, or what makes one of the record right before it is told."""
@@ -40,6 +41,17 @@ async def tell(store: Store, metrics: Metrics, record_id: RecordId, source: Fact
         raise
     except BadInput as error:
         raise NotPossible(str(error)) from error
+
+
+async def reading_of(store: Store, record: Record[Any]) -> Reading:
+    """Ask rail, chain or pool about a record, right before a person decides; what cannot be asked proves nothing."""
+    prove = store.records.machines[record.machine].prove
+    if prove is None:
+        return Reading()
+    try:
+        return await prove(record)
+    except StepError as error:
+        return Reading(read=((COULD_NOT, str(error)),))
 
 
 # ── one ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from machines.core.errors import BadInput, Conflict, StepError
+from machines.core.errors import BadInput, Conflict
 from machines.core.facts import Fact, Override, Proof, Reading
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
@@ -19,7 +19,7 @@ from payflow.desk.payouts import yes_of
 from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.platforms import owners_called
 from payflow.desk.reconcile import repairs
-from payflow.desk.records import tell
+from payflow.desk.records import COULD_NOT, reading_of, tell
 from payflow.engine.step import Applied
 from payflow.store.pauses import BOOKS, CHANGED, EVERYTHING, Pause, scope_of
 from payflow.store.registers.proposals import Proposal
@@ -149,15 +149,11 @@ class Steering:
 
     async def _evidence(self, record: Record[Any]) -> tuple[Reading, str]:
         """Ask rail, chain or pool before a person overrules them: what they said, and what it proves in a sentence."""
-        prove = self._records.machines[record.machine].prove
-        if prove is None:
-            return Reading(), ""
-        try:
-            reading = await prove(record)
-        except StepError as error:
-            said = f"could not be asked: {error}"
-            return Reading(read=(("it", said),)), f"The rail could not be asked ({error})."
-        return reading, SAID[reading.proof]
+        reading = await reading_of(self._store, record)
+        failed = dict(reading.read).get(COULD_NOT)
+        if failed:
+            return reading, f"The rail could not be asked ({failed})."
+        return reading, SAID[reading.proof] if self._records.machines[record.machine].prove else ""
 
     async def override(self, record_id: RecordId, to: str, reason: str, by: Person, version: int) -> Applied:
         """Put a record into a state by one person's word, if it is as it was shown; the rail is asked once more."""

@@ -5,6 +5,7 @@ import pytest
 from machines.core.errors import BadInput
 from machines.core.facts import Proof
 from machines.transaction import lifecycle as s
+from payflow.desk.lane_steering import LaneSteering
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.registers.tokens import Role
@@ -32,6 +33,8 @@ async def test_what_the_chain_says_is_shown_kept_and_believed(station: Station, 
             f"in block {done.data.block} ({done.data.block_hash}), done" in dict(preview.reading.read)[done.data.hash]
         )
     assert "may have left" in (await steering.preview(record.id, s.FAILED, "olu")).why_two
+    with pytest.raises(BadInput, match="paid already"):
+        await LaneSteering(station.store, station.metrics, steering.two).cancel(done.id, OLU, "not wanted")
     with pytest.raises(BadInput):
         await steering.override(record.id, s.FAILED, "it never came", OLU, record.version)
     proposal = await steering.propose_override(record.id, s.FAILED, "it never came", OLU, record.version)
@@ -62,3 +65,13 @@ async def test_nothing_is_proven_of_what_nobody_signed(station: Station) -> None
     assert (preview.reading.proof, preview.reading.read) == (
         Proof.NONE, ((record.id, "nothing is signed for it now"),),
     )  # fmt: skip
+
+
+async def test_what_the_chain_said_stands_beside_what_somebody_asked_for(station: Station) -> None:
+    payment, steering = station.payment("p-1"), Steering(station.store, station.metrics)
+    async with station.worker():
+        await station.pay(payment)
+        sent = await station.until_nonce(0, s.SENT)
+        await LaneSteering(station.store, station.metrics, steering.two).cancel(sent.id, OLU, "the wrong one")
+    (asked,) = [one for one in await station.store.records.history(sent.id) if one.fact == "CancelAsked"]
+    assert "no block has it" in str(asked.details["read"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.core.clock import FixedClock
+from machines.core.clock import DAY, FixedClock
 from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.payout import facts as f
@@ -17,6 +17,7 @@ from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
 from payflow.desk.archive import archive
 from payflow.engine.step import take_in
+from payflow.store import keys
 from payflow.store.registers.tokens import Role
 from payflow.web.pages.admin.records import _cells
 from tests.waiting import wait_until
@@ -127,6 +128,8 @@ async def test_a_record_that_was_archived_is_still_found_and_said_to_be_where_it
         return await front.store.records.now() > since
 
     await wait_until(later, "a moment has passed")
+    # For a day the risk rules count it among what was asked for.
+    await front.store.link.ask("HSET", keys.record(record), "made", since - 2 * DAY)
     done = await archive(front.store, tmp_path, await front.store.records.now(), "olu")
     assert done.file is not None
     assert done.records == 1
