@@ -108,6 +108,7 @@ class Uncapped:
 
 
 OTHER_NAME = RiskFinding("other_name", "the account is of another name than the request gives")
+ELSEWHERE = RiskFinding("corrected", "it is to go elsewhere than was asked for at first")
 NOT_ASKED = RiskFinding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
 
@@ -150,20 +151,31 @@ class PayoutActs:
         old_news = await self._of_old_attempts(record)
         if old_news is not None:
             return old_news
-        if (record.data.assessed and record.data.rules) or record.amount is None:
+        if record.data.rules and not record.data.waits_for_rules:
+            return Nothing()
+        return await self._ask_rules(record, step)
+
+    async def _ask_rules(self, record: PayoutRecord, step: Step) -> Fact:
+        """Say what the gateway and the rules find about a payout where it is proposed to go, under a worker's seal."""
+        proposed = replace(record, data=record.data.as_proposed)
+        if record.amount is None:
             return Nothing()
         try:
-            enquired = await self.enquiries.ask(record, step.now) if self.enquiries else None
+            enquired = await self.enquiries.ask(proposed, step.now) if self.enquiries else None
         except Rejected as error:
             return f.Unpayable(str(error))
-        history = await self.providers.history(record, self.thresholds)
+        history = await self.providers.history(proposed, self.thresholds)
         findings = assess(RiskRequest(record.amount, history, step.now), self.thresholds)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         if enquired and enquired.other_name:
             findings = (*findings, OTHER_NAME)
-        place = self.seals.place(self.seals.open(record.data.sealed, record.id))
-        fact = f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired, place)
+        place = self.seals.place(self.seals.open(proposed.data.sealed, record.id))
+        if record.data.correction or any(one.place not in ("", place) for one in record.data.attempts):
+            findings = (*findings, ELSEWHERE)
+        # What arrives is fixed by the first attempt: it is by that that the rail shows what became of it.
+        said = None if record.data.attempts else enquired
+        fact = f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, said, place)
         seen = replace(record, data=with_assessment(record.data, fact))
         return replace(fact, seal=by_rules(self.permits, seen))
 
@@ -321,7 +333,10 @@ class PayoutActs:
 
     async def look_back(self, record: PayoutRecord, step: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
-        return await self._over(record, step) or f.AllProvenUnpaid(len(record.data.attempts))
+        found = await self._over(record, step)
+        if found is None and record.data.waits_for_rules and not record.data.wish:
+            return await self._ask_rules(record, step)
+        return found or f.AllProvenUnpaid(len(record.data.attempts))
 
     async def watch(self, record: PayoutRecord, step: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""

@@ -146,7 +146,7 @@ class PayoutData:
     rules: str = ""
     """The rules' seal over what they found; empty where an older version asked them."""
     ruled_place: str = ""
-    """The destination that they looked at: a correction is none of their business."""
+    """The destination that they looked at; they look again before anything goes to another one."""
     approvals: tuple[Approval, ...] = ()
     batch: str = ""
     """The batch that it left with; one that was deferred leaves with it again as soon as it can be paid."""
@@ -218,6 +218,28 @@ class PayoutData:
         )
 
     @property
+    def as_proposed(self) -> "PayoutData":
+        """The same with what is proposed taken over."""
+        one = self.proposal
+        return replace(
+            self,
+            requested_by=one.by,
+            sealed=one.sealed,
+            shown=one.shown,
+            fingerprint=one.fingerprint,
+            holder=one.holder,
+            place=one.place,
+            correction=None,
+        )
+
+    @property
+    def waits_for_rules(self) -> bool:
+        """Whether the rules have yet to look at it where it is to go."""
+        # What an older version approved, and sealed nothing of, is not looked at again, but adopted.
+        sealed = self.rules or self.correction
+        return not self.assessed or bool(sealed and self.ruled_place != self.proposal.place)
+
+    @property
     def approved_by(self) -> tuple[str, ...]:
         """Who approved what is proposed now already."""
         return tuple(one.by for one in self.approvals if one.fingerprint == self.proposal.fingerprint)
@@ -238,7 +260,7 @@ class PayoutData:
         """Whether seals are missing that an older version did not make; a wrong one is no missing one."""
         adopted = any(one.seal.startswith(SealKind.ADOPTION) for one in self.approvals)
         sealed = sum(bool(one.seal) for one in self.approvals)
-        return not (self.by_rules or adopted or sealed >= self.people_needed)
+        return not (adopted or (self.rules and (self.by_rules or sealed >= self.people_needed)))
 
     def approvals_missing(self) -> int:
         """Count the people who must still say yes before anything may go to the destination that is kept now.

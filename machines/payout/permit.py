@@ -3,7 +3,7 @@
 The rules and each person who says yes put a seal on what they saw: which payout, how much, where to, through which
 rail, with which findings. Before anything is sent, those seals are compared with what is about to be sent: the
 destination as it is in clear, never as it is encrypted. Retries, deferrals and repeats are the same payment and need no
-new yes; a corrected destination, another amount and another rail are another one.
+new yes; a corrected destination, another amount and another rail are another one, at which the rules look again.
 
 The rules' seals are made with keys that workers alone have, those of people with keys that the API has as well: so
 whoever takes over the API, or has a backup and its keys, can neither say that the rules let something pass nor change
@@ -17,14 +17,14 @@ from machines.core.errors import BadAmount, Unapproved
 from machines.core.machine import SealAdoption
 from machines.core.ports import PermitSigner, SealKind
 from machines.payout import lifecycle as s
-from machines.payout.data import TWO, Approval, PayoutData, PayoutRecord, one_person, parts_of, reference_of
+from machines.payout.data import Approval, PayoutData, PayoutRecord, one_person, parts_of, reference_of
 
 _SENT_FROM = frozenset({s.APPROVED, s.PROCESSING, s.UNCONFIRMED, s.FAILED})
 
 
 def by_rules(signer: PermitSigner, record: PayoutRecord) -> str:
     """Seal what the rules found, and where they saw it go."""
-    return signer.sign(SealKind.RULES, *_ruled(record))
+    return signer.sign(SealKind.RULES, *_ruled(record, record.data.ruled_place))
 
 
 def by_person(signer: PermitSigner, record: PayoutRecord, place: str, by: str, at: int) -> str:
@@ -34,13 +34,20 @@ def by_person(signer: PermitSigner, record: PayoutRecord, place: str, by: str, a
 
 
 def refuse_unapproved(signer: PermitSigner, record: PayoutRecord, place: str) -> None:
-    """Raise unless the newest attempt, to this very destination, is what the rules or enough people approved."""
+    """Raise unless the rules saw the newest attempt go to this very destination, and enough people approved it.
+
+    Nobody's yes stands for the rules' seal: those of people can be made with keys that the API has.
+    """
     data = record.data
     _refuse_gaps(record)
     if any(signer.knows(one.seal, [SealKind.ADOPTION], *_said(record, place, one)) for one in data.approvals):
         return
-    ruled = signer.knows(data.rules, [SealKind.RULES], *_ruled(record))
-    if ruled and data.by_rules and place == data.ruled_place:
+    if not signer.knows(data.rules, [SealKind.RULES], *_ruled(record, place)):
+        raise Unapproved(
+            "The rules put no seal on it as it is. Put it into REQUESTED, where they look at it again; what an older "
+            "version approved is taken over with `payflow permit adopt`."
+        )
+    if data.by_rules:
         return
     said_yes = {
         one_person(one.by)
@@ -48,10 +55,10 @@ def refuse_unapproved(signer: PermitSigner, record: PayoutRecord, place: str) ->
         if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one))
     }
     given = len(said_yes - {one_person(data.requested_by), one_person(record.owner)})
-    needed = data.people_needed if ruled else max(TWO, data.approvals_needed)
-    if given < needed:
-        why = "" if ruled else " What the rules found is not sealed as it is."
-        raise Unapproved(f"Nobody approved it as it is: {given} of {needed} people put a seal on just this.{why}")
+    if given < data.people_needed:
+        raise Unapproved(
+            f"Nobody approved it as it is: {given} of {data.people_needed} people put a seal on just this."
+        )
 
 
 def _refuse_gaps(record: PayoutRecord) -> None:
@@ -74,8 +81,8 @@ def _found(data: PayoutData) -> tuple[str | int, ...]:
     return (data.approvals_needed, *(f"{one.code} {one.text}" for one in data.findings))
 
 
-def _ruled(record: PayoutRecord) -> tuple[str | int, ...]:
-    return (*_content(record), record.data.ruled_place, *_found(record.data))
+def _ruled(record: PayoutRecord, place: str) -> tuple[str | int, ...]:
+    return (*_content(record), place, *_found(record.data))
 
 
 def _said(record: PayoutRecord, place: str, said: Approval, asked_by: str = "") -> tuple[str | int, ...]:

@@ -28,7 +28,15 @@ from machines.payout.paid import (
 )
 from machines.payout.policy import PayoutPolicy
 from machines.payout.rediscovery import rediscovered
-from machines.payout.review import approved, assessed, corrected, correction_approved, correction_rejected, overridden
+from machines.payout.review import (
+    approved,
+    assessed,
+    corrected,
+    correction_approved,
+    correction_rejected,
+    overridden,
+    unpayable,
+)
 from machines.payout.sending import (
     absent,
     capped,
@@ -122,10 +130,10 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
         case _, (f.Approved() | f.Retried() | f.Corrected()) if record.data.wish:
             raise BadInput(f"{record.id} is being cancelled: it waits for proof that nothing was paid.")
         # ── asked for ──
-        case s.REQUESTED, f.Assessed():
+        case ((s.REQUESTED | s.FAILED), f.Assessed()):
             return assessed(record, fact)
-        case s.REQUESTED, f.Unpayable(reason):
-            return wanted_back(record, Wish("reject", "the gateway", reason, now), Proof.NONE)
+        case ((s.REQUESTED | s.FAILED), f.Unpayable(reason)):
+            return unpayable(record, reason, now)
         case s.REQUESTED, f.Approved():
             return approved(record, fact, now)
         # ── approved, waiting for its batch ──

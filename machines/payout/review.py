@@ -15,19 +15,24 @@ from machines.payout.data import (
     PayoutData,
     PayoutRecord,
     ProposedDestination,
+    Wish,
     news,
     review_needed,
     same_person,
 )
+from machines.payout.unpaid import wanted_back
 
 # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
-    if record.data.assessed and (record.data.rules or not fact.seal):
+    if not record.data.waits_for_rules and (record.data.rules or not fact.seal):
         return wait()
     findings, needed, data = fact.findings, fact.approvals_needed, with_assessment(record.data, fact)
     record = replace(record, data=data)
+    if record.state == s.FAILED:
+        found = ", ".join(finding.code for finding in findings) or "nothing"
+        return keep(f"the rules looked at where it is to go, and found {found}", data=data, again_s=0)
     if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
         return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
     why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
@@ -35,8 +40,17 @@ def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
     return keep(f"needs review: {why}", data=data, messages=messages)
 
 
+def unpayable(record: PayoutRecord, reason: str, now: Millis) -> Choice:
+    """Give the money back, or refuse the other destination; where there is none, a person was called already."""
+    if record.state == s.REQUESTED:
+        return wanted_back(record, Wish("reject", "the gateway", reason, now), Proof.NONE)
+    return correction_rejected(record, "the gateway", reason) if record.data.correction else wait()
+
+
 def with_assessment(data: PayoutData, fact: f.Assessed) -> PayoutData:
-    """Keep what was found, and the seal over it; what was approved before anything was sealed is approved anew."""
+    """Keep what was found, and the seal over it; a yes to something else is none to this, nor is one without a seal."""
+    as_before = (fact.findings, fact.approvals_needed) == (data.findings, data.approvals_needed)
+    correction = data.correction and replace(data.correction, place=data.correction.place or fact.place)
     return replace(
         _enquired(data, fact.enquired),
         assessed=True,
@@ -44,8 +58,9 @@ def with_assessment(data: PayoutData, fact: f.Assessed) -> PayoutData:
         approvals_needed=fact.approvals_needed,
         rules=fact.seal,
         ruled_place=fact.place,
-        place=data.place or fact.place,
-        approvals=tuple(one for one in data.approvals if one.seal),
+        place=data.place if correction else data.place or fact.place,
+        correction=correction,
+        approvals=tuple(one for one in data.approvals if one.seal and as_before),
     )
 
 
@@ -73,12 +88,12 @@ def approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
 def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> PayoutData:
     """Add an approval to the earlier ones that still count, or refuse it."""
     data, proposal = record.data, record.data.proposal
-    if not data.assessed:
-        raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
     if same_person(fact.by, proposal.by) or same_person(fact.by, record.owner):
         raise BadInput(f"{fact.by} asked for {record.id} and cannot approve it: another person must.")
     if fact.fingerprint != proposal.fingerprint:
         raise BadInput(f"{record.id} changed since you looked at it: look at amount and destination again.")
+    if data.waits_for_rules:
+        raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
     valid = tuple(approval for approval in data.approvals if approval.fingerprint == proposal.fingerprint)
     if any(same_person(approval.by, fact.by) for approval in valid):
         raise BadInput(f"{fact.by} approved {record.id} already: a second person must.")
@@ -89,13 +104,14 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
 
 
 def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
-    """Keep the new destination apart until reviewers said yes to it: till then nothing is sent at all."""
+    """Keep the new destination apart until the rules saw it and reviewers said yes: till then nothing is sent."""
     why = f"{fact.by} names another destination: {fact.shown}"
     proposal = ProposedDestination(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder, fact.place)
     return keep(
         why,
         data=replace(record.data, correction=proposal, approvals=(), assessed=True),
         messages=(review_needed(record, why),),
+        again_s=0,
     )
 
 
@@ -104,23 +120,15 @@ def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> 
     missing = data.people_needed - len(data.approvals)
     if missing > 0:
         return keep(f"{fact.by} said yes to {proposal.shown}; {missing} more must", data=data)
-    data = replace(
-        data,
-        sealed=proposal.sealed,
-        shown=proposal.shown,
-        fingerprint=proposal.fingerprint,
-        requested_by=proposal.by,
-        holder=proposal.holder,
-        place=proposal.place,
-        correction=None,
-    )
-    return move("retry", f"{fact.by} said yes to {data.shown}", data=data.next_attempt(record.id, now))
+    data = data.as_proposed.next_attempt(record.id, now)
+    return move("retry", f"{fact.by} said yes to {data.shown}", data=data)
 
 
 def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:
     return keep(
         f"{by} says no to the other destination: {reason}",
         data=replace(record.data, correction=None, approvals=()),
+        again_s=0,
         messages=news(
             record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
         ),
@@ -140,6 +148,11 @@ def overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
         raise BadInput(
             f"{record.id} asks for the yes of {missing} more before anything is sent, whatever state it is put into: "
             "reviewers who did not ask for it give it with `payflow payout approve`, or on the dashboard."
+        )
+    if fact.to in {s.APPROVED, s.PROCESSING} and data.waits_for_rules:
+        raise BadInput(
+            f"The rules have not looked at {record.id} as it is: put it into REQUESTED, where they do at once, and let "
+            "reviewers approve it there."
         )
     given_back = target.position is Position.AVAILABLE
     # What has failed can be brought back to life in the gateway's dashboard, so that it says nothing by itself.

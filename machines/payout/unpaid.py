@@ -115,6 +115,8 @@ def retry_if_due(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Cho
 def retried(record: PayoutRecord, by: str, now: Millis) -> Choice:
     if record.data.correction:
         raise BadInput(f"Another destination of {record.id} waits for reviewers: approve or reject it first.")
+    if record.data.waits_for_rules:
+        raise BadInput(f"{record.id} is being assessed again: try again in a moment.")
     return move("retry", f"{by} says once more", data=record.data.next_attempt(record.id, now))
 
 

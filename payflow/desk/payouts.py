@@ -245,6 +245,9 @@ class Desk:
             await refuse_who_spoke(self.store, by, data.proposal.by, data.approved_by, record.id)
             if fingerprint != data.proposal.fingerprint:
                 return f.Approved(by.name, fingerprint)  # which is refused: nobody puts a seal on what they did not see
+            if data.waits_for_rules or (self.store.permit_keys.asks and not data.rules):
+                await self._records.poke(record.id)
+                raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
             at = await self._records.now()
             return f.Approved(by.name, fingerprint, at, yes_of(self.store, record, by.name, at))
 

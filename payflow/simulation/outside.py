@@ -123,11 +123,13 @@ class Meddlers:
             self.overrode.append(self._clock.now())
 
     async def _correct(self, record: PayoutRecord) -> None:
+        """Name another account, or say yes or no to the one that was named and that the rules have looked at."""
         desk = self._parts.desk
-        applied = await desk.correct(record.id, record.owner, OTHER_ACCOUNT, record.owner)
+        if record.data.correction is None:
+            record = (await desk.correct(record.id, record.owner, OTHER_ACCOUNT, record.owner)).after
         if self._dice.random() < ACCEPTED:
             self.destinations.append(OTHER_ACCOUNT)
-            await desk.approve(record.id, RITA, applied.after.data.proposal.fingerprint)
+            await desk.approve(record.id, RITA, record.data.proposal.fingerprint)
         else:
             await desk.reject(record.id, "rita", "not that one")
 

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -132,10 +133,22 @@ class Counter:
                     if isinstance(fact, Fact)
                     else fact(reference_of(answer.record.id, 1, answer.record.data.installation))
                 )
+                if isinstance(learned, f.Assessed):
+                    learned = replace(learned, place=answer.record.data.place)
                 await take_in(store.records, payflow.metrics, answer.record.id, learned, "test")
             return answer.record.id
 
         return self.do(make)
+
+    def rules_look(self, payout_id: RecordId) -> None:
+        """Let the rules look at where a payout is to go now."""
+
+        async def look(payflow: Payflow) -> None:
+            proposed = (await payflow.store.records.read(payout_id)).record.data.proposal
+            found = replace(REVIEW[0], place=proposed.place)
+            await take_in(payflow.store.records, payflow.metrics, payout_id, found, "test")
+
+        self.do(look)
 
     def record(self, payout_id: RecordId) -> PayoutRecord:
         """Read a payout."""
@@ -347,6 +360,8 @@ def test_another_account_goes_through_review(till: Counter) -> None:
     assert "waits for reviewers" in till.refused("payout", "retry", payout_id)
     assert "a shell without one is nobody" in till.refused("payout", "approve", payout_id, "--yes")
     with showing(till, "eve", Role.REVIEWER):
+        assert "still being assessed" in till.refused("payout", "approve", payout_id, "--yes")
+        till.rules_look(payout_id)
         shown = till("payout", "approve", payout_id, answer="y\n").out
     assert "to 044 ••••0039" in shown
     assert "It failed before: the account is closed" in shown

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from machines.core.clock import DAY, FixedClock
 from machines.core.decision import Decision, New
 from machines.core.errors import BadInput, BadSettings, NotPossible
-from machines.core.facts import Fact, Nothing
+from machines.core.facts import Fact, Nothing, Override
 from machines.core.ids import Owner, RecordId, derived_id
 from machines.core.lifecycle import OVERRIDE
 from machines.core.machine import AnyMachine
@@ -21,8 +21,9 @@ from machines.core.ports import Cause, Destination, Evidence, Failed, Payment, S
 from machines.core.record import Record
 from machines.payout import facts as f
 from machines.payout.acts import PayoutActs
-from machines.payout.data import Approval, Attempt, PayoutData, reference_of
+from machines.payout.data import Approval, Attempt, PayoutData, RiskFinding, reference_of
 from machines.payout.lifecycle import APPROVED, COMPLETED, FAILED, PROCESSING, REQUESTED
+from machines.payout.permit import by_person
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
@@ -226,6 +227,12 @@ async def test_a_correction_is_paid_after_a_yes_to_it_and_an_older_yes_counts_fo
     assert [to for to, _ in world.bank.paid.values()] == [HOME]
     await held(world, record_id)
     await world.forged(record_id, FAILED, correction=proposed, approvals=())
+    with pytest.raises(BadInput, match="still being assessed"):
+        await world.says_yes(record_id, "rob")
+    await world.looks(FAILED)
+    data = (await world.read(record_id)).data
+    assert (data.ruled_place, data.place) == (place, place)
+    assert "corrected" in [finding.code for finding in data.findings]
     await world.says_yes(record_id, "rob")
     await world.looks(PROCESSING)
     assert [to for to, _ in world.bank.paid.values()] == [HOME, THIEF]
@@ -382,6 +389,119 @@ async def test_an_api_cannot_say_that_the_rules_let_something_pass(world: World,
         await held(world, record_id)
     else:
         assert world.worker.permit_keys.unknown, "a key that makes no permits is told of by readiness and log"
+
+
+async def two_made_up(world: World, record_id: RecordId, to: str, **changes: Any) -> None:
+    """Two people say yes to whatever the API wrote into a payout: it has the keys for that."""
+    await world.forged(record_id, **changes)
+    record = await world.read(record_id)
+    place = world.api.seals.place(world.api.seals.open(record.data.sealed, record_id))
+    said = [
+        Approval(by, 1, record.data.fingerprint, by_person(world.api.permit_keys, record, place, by, 1))
+        for by in ("rita", "rob")
+    ]
+    attempts = record.data.attempts
+    if to == PROCESSING and (not attempts or attempts[-1].failed):
+        attempts = (*attempts, attempt(record_id, len(attempts) + 1, record.data.sealed, place))
+    await world.forged(record_id, to, approvals=tuple(said), attempts=attempts)
+
+
+MADE_UP: dict[str, dict[str, Any]] = {
+    "no findings": {"findings": (), "approvals_needed": 1},
+    "no seal of the rules": {"findings": (), "approvals_needed": 1, "rules": ""},
+    "no seal of the rules, two needed": {"rules": "", "approvals_needed": 2},
+    "not assessed": {"rules": "", "ruled_place": "", "findings": (), "assessed": False},
+    "fewer people": {"approvals_needed": 0},
+    "another finding": {"findings": (RiskFinding("new", "a new one"),)},
+    "more arrives": {"send_units": 9_999_999_00},
+    "another rail": {"rail": "paystack"},
+    "another installation": {"installation": "evil"},
+}
+
+
+@pytest.mark.parametrize("to", [APPROVED, PROCESSING])
+@pytest.mark.parametrize("changes", [*MADE_UP.values()], ids=[*MADE_UP])
+async def test_two_people_whom_an_api_makes_up_send_nothing_that_the_rules_did_not_see(
+    world: World, to: str, changes: dict[str, Any]
+) -> None:
+    record_id = await world.asked(LARGE)
+    await two_made_up(world, record_id, to, **changes)
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert not world.bank.paid
+    await held(world, record_id)
+
+
+@pytest.mark.parametrize("ruled", ["as it was", "elsewhere", "nowhere"])
+@pytest.mark.parametrize("to", [APPROVED, PROCESSING])
+async def test_two_people_whom_an_api_makes_up_send_nothing_elsewhere(world: World, to: str, ruled: str) -> None:
+    record_id = await world.approved()
+    world.bank.fails = True
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    before, (there, place) = dict(world.bank.paid), thieves(world, record_id)
+    rules = {"as it was": {}, "elsewhere": {"ruled_place": place}, "nowhere": {"rules": "", "ruled_place": ""}}[ruled]
+    await two_made_up(world, record_id, to, sealed=there, place=place, shown="058 ••••9999", **rules)
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert world.bank.paid == before
+    await held(world, record_id)
+
+
+@pytest.mark.parametrize("fact", ["an override", "a correction", "a retry"])
+async def test_whatever_way_into_a_sending_state_waits_for_the_rules_and_they_look(world: World, fact: str) -> None:
+    """The API asks its own machine to move the payout, with a yes that it made up to what it wrote."""
+    record_id = await world.approved()
+    world.bank.fails = True
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    there, place = thieves(world, record_id)
+    moved = f.Corrected("ann", there, "058 ••••9999", "another print", "", place)
+    if fact == "a correction":
+        await world.learns(record_id, moved)
+        with pytest.raises(BadInput, match="still being assessed"):
+            await world.says_yes(record_id, "rob")
+    else:
+        await world.forged(record_id, sealed=there, place=place)
+        with pytest.raises(BadInput, match=r"The rules have not looked|is being assessed again"):
+            await world.learns(
+                record_id,
+                f.Retried("otto")
+                if fact == "a retry"
+                else Override(PROCESSING, "now", "olga", "omar", second_approves=True),
+            )
+    await world.looks(FAILED)
+    data = (await world.read(record_id)).data
+    assert (data.ruled_place, "corrected" in [one.code for one in data.findings]) == (place, True)
+    assert world.worker.permit_keys.knows(data.rules, [SealKind.RULES], *parts_ruled(await world.read(record_id)))
+
+
+async def test_a_no_to_another_destination_has_the_rules_look_at_the_first_one_again(world: World) -> None:
+    record_id = await world.approved(SMALL)
+    world.bank.fails = True
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    there, place = thieves(world, record_id)
+    await world.learns(record_id, f.Corrected("ann", there, "058 ••••9999", "another print", "", place))
+    await world.looks(FAILED)
+    await world.learns(record_id, f.Declined("rita", "no such person"))
+    with pytest.raises(BadInput, match="is being assessed again"):
+        await world.learns(record_id, f.Retried("otto"))
+    await world.looks(FAILED)
+    await world.learns(record_id, f.Retried("otto"))
+    await world.looks(PROCESSING)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME, HOME]
+
+
+def thieves(world: World, record_id: RecordId) -> tuple[str, str]:
+    """The account of a thief, sealed for a payout, and its name."""
+    return world.api.seals.seal(THIEF, record_id), world.api.seals.place(THIEF)
+
+
+def parts_ruled(record: Record[PayoutData]) -> tuple[str | int, ...]:
+    """What the seal of the rules is over, written down once more."""
+    data, amount = record.data, record.amount
+    assert amount is not None
+    found = (f"{one.code} {one.text}" for one in data.findings)
+    return (
+        record.id, record.owner, amount.asset.code, amount.units, data.send_units, data.rail, data.installation,
+        data.ruled_place, data.approvals_needed, *found,
+    )  # fmt: skip
 
 
 # ── keys come and go ─────────────────────────────────────────────────────────────────────────────────────────────────

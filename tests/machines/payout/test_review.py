@@ -195,7 +195,9 @@ def test_an_open_attempt_keeps_its_destination_whatever_is_corrected() -> None:
 
 def test_an_open_attempt_goes_on_under_its_reference_though_its_destination_was_sealed_anew() -> None:
     """Else the same money would go to the same account under a second reference, while the first may be paid."""
-    sealed_anew = payout(s.FAILED, attempts=(attempt(place="home"),), assessed=True, sealed="anew", place="home")
+    sealed_anew = payout(
+        s.FAILED, attempts=(attempt(place="home"),), assessed=True, sealed="anew", place="home", ruled_place="home"
+    )
     assert after(sealed_anew, f.Retried("olu")).data.attempts == sealed_anew.data.attempts
     forced = replace(sealed_anew.data, findings=(RiskFinding("new", "It is new."),), approvals_needed=2)
     elsewhere = replace(forced, place="elsewhere", sealed=attempt().sealed)
@@ -207,8 +209,18 @@ def test_the_place_of_a_correction_goes_with_its_yes_into_the_attempt() -> None:
     there = payout(s.FAILED, attempts=(failed(place="home"),), failures=4, assessed=True, place="home")
     record = after(there, f.Corrected("ann", "sealed other account", "058 ••••9999", "other print", place="other"))
     assert (record.data.place, record.data.proposal.place) == ("home", "other")
+    with pytest.raises(BadInput, match="still being assessed"):
+        decide(record, f.Approved("olu", "other print"))
+    record = after(record, f.Assessed(REVIEW, place="other", seal="rules.sealed"))
+    assert (record.state, record.data.place, record.data.findings) == (s.FAILED, "home", REVIEW)
     record = after(record, f.Approved("olu", "other print"))
     assert (record.data.place, record.data.attempts[-1].place) == ("other", "other")
+
+
+def test_what_the_gateway_says_can_never_be_paid_is_no_new_destination() -> None:
+    record = after(corrected(), f.Unpayable("no such account"))
+    assert (record.state, record.data.correction) == (s.FAILED, None)
+    assert not decide(record, f.Unpayable("no such account")).recorded
 
 
 def test_a_no_to_the_new_destination_leaves_the_old_one() -> None:
