@@ -31,8 +31,8 @@ from machines.core.ports import (
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding
-from machines.payout.permit import by_rules, refuse_unapproved
+from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, RiskFinding
+from machines.payout.permit import by_rules, who_approved
 from machines.payout.policy import PayoutPolicy
 from machines.payout.review import with_assessment
 from machines.payout.risk import ProviderHistory, RiskRequest, Thresholds, assess
@@ -88,6 +88,20 @@ class Funding(Protocol):
         """Keep in mind that a payout has left."""
 
 
+class Approvers(Protocol):
+    """Knows who may say yes."""
+
+    async def lapsed(self, record: PayoutRecord, said_yes: Sequence[Approval]) -> Mapping[str, str]:
+        """Say of those who said yes to a payout who may not now, or is another one of them, and why."""
+
+
+class Everybody:
+    """Lets the yes of everybody count."""
+
+    async def lapsed(self, record: PayoutRecord, said_yes: Sequence[Approval]) -> Mapping[str, str]:  # noqa: ARG002  (as the port has it)
+        return {}
+
+
 class Caps(Protocol):
     """What may leave in a day."""
 
@@ -131,6 +145,7 @@ class PayoutActs:
     policy: PayoutPolicy = field(default_factory=PayoutPolicy)
     lists: Mapping[str, Lists | None] = field(default_factory=dict)
     caps: Caps = field(default_factory=Uncapped)
+    approvers: Approvers = field(default_factory=Everybody)
 
     def acts(self) -> dict[str, Act[PayoutData]]:
         return {
@@ -249,15 +264,27 @@ class PayoutActs:
                 return f.AllProvenUnpaid(len(record.data.attempts))
             return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
         payment = self._payment(record, current)
-        refuse_unapproved(self.permits, record, self.seals.place(payment.to))
-        if not current.unknown:
-            # One more attempt, or the same one on another day: it leaves today, so it counts today.
-            capped = await self.caps.reserve(record, step.now)
-            if capped:
-                return f.TurnedAway(current.reference, capped)
-            if not await self.funding.take(record, step.now):
-                return f.TurnedAway(current.reference, SHORT)
-        return await self._send(record, current, payment, step)
+        lapsed = await self._lapsed(record, current, who_approved(self.permits, record, self.seals.place(payment.to)))
+        if lapsed is not None:
+            return lapsed
+        # One more attempt, or the same one on another day: it leaves today, so it counts today.
+        short = "" if current.unknown else await self._too_much(record, step.now)
+        return f.TurnedAway(current.reference, short) if short else await self._send(record, current, payment, step)
+
+    async def _too_much(self, record: PayoutRecord, now: Millis) -> str:
+        """Say what keeps it from leaving now: what may leave today, or what our wallet holds."""
+        capped = await self.caps.reserve(record, now)
+        return capped or ("" if await self.funding.take(record, now) else SHORT)
+
+    async def _lapsed(self, record: PayoutRecord, current: Attempt, said_yes: Sequence[Approval]) -> Fact | None:
+        """Say that too few are left of those who approved it; what may have left is followed, and not sent again."""
+        lapsed = await self.approvers.lapsed(record, said_yes) if said_yes else {}
+        if not lapsed or len(said_yes) - len(lapsed) >= record.data.people_needed:
+            return None
+        why = "; ".join(lapsed.values())
+        if current.never_begun:
+            return f.ApprovalsLapsed(current.reference, tuple(lapsed), why)
+        return LostSight(f"{current.reference} may have been sent, and is not sent again: {why}", current.reference)
 
     async def _send(self, record: PayoutRecord, current: Attempt, payment: Payment, step: Step) -> Fact:
         rail = self._rail(record)

@@ -104,6 +104,15 @@ class Capped(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalsLapsed(AttemptFact):
+    """Of those who said yes too many may not any more: an attempt of which nothing has left does not leave."""
+
+    by: tuple[str, ...]
+    """Whose yes counts no more."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted(AttemptFact):
     """The rail took an attempt."""
 

@@ -43,6 +43,7 @@ STATES = (
 MOVES = (
     #    trigger        from                                            to            because
     Move("approve",     (REQUESTED,),                                   APPROVED,     "low risk, or enough reviewers said yes"),
+    Move("doubt",       (PROCESSING,),                                  REQUESTED,    "whoever said yes may not any more, and nothing of it left: others must"),
     Move("reject",      (REQUESTED,),                                   REJECTED,     "a reviewer said no, or the gateway: it can never be paid so"),
     Move("cancel",      (REQUESTED, APPROVED, PROCESSING),              CANCELLED,    "it is not wanted any more, and nothing of it left or is paid"),
     Move("process",     (APPROVED,),                                    PROCESSING,   "its batch opened"),

@@ -33,32 +33,31 @@ def by_person(signer: PermitSigner, record: PayoutRecord, place: str, by: str, a
     return signer.sign(SealKind.PERSON, *_said(record, place, said, record.data.proposal.by))
 
 
-def refuse_unapproved(signer: PermitSigner, record: PayoutRecord, place: str) -> None:
-    """Raise unless the rules saw the newest attempt go to this very destination, and enough people approved it.
+def who_approved(signer: PermitSigner, record: PayoutRecord, place: str) -> tuple[Approval, ...]:
+    """Say whose yes the newest attempt, to this very destination, leaves on: nobody's, where the rules let it pass.
 
+    Raises unless the rules saw it as it is and enough people approved it, or two adopted it from an older version.
     Nobody's yes stands for the rules' seal: those of people can be made with keys that the API has.
     """
     data = record.data
     _refuse_gaps(record)
     if any(signer.knows(one.seal, [SealKind.ADOPTION], *_said(record, place, one)) for one in data.approvals):
-        return
+        return ()
     if not signer.knows(data.rules, [SealKind.RULES], *_ruled(record, place)):
         raise Unapproved(
             "The rules put no seal on it as it is. Put it into REQUESTED, where they look at it again; what an older "
             "version approved is taken over with `payflow permit adopt`."
         )
     if data.by_rules:
-        return
-    said_yes = {
-        one_person(one.by)
-        for one in data.approvals
-        if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one))
-    }
-    given = len(said_yes - {one_person(data.requested_by), one_person(record.owner)})
-    if given < data.people_needed:
-        raise Unapproved(
-            f"Nobody approved it as it is: {given} of {data.people_needed} people put a seal on just this."
-        )
+        return ()
+    sealed = (one for one in data.approvals if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one)))
+    said_yes = {one_person(one.by): one for one in sealed}
+    for nobody in (data.requested_by, record.owner):
+        said_yes.pop(one_person(nobody), None)
+    given, needed = len(said_yes), data.people_needed
+    if given < needed:
+        raise Unapproved(f"Nobody approved it as it is: {given} of {needed} people put a seal on just this.")
+    return tuple(said_yes.values())
 
 
 def _refuse_gaps(record: PayoutRecord) -> None:

@@ -12,7 +12,7 @@ from machines.core.ports import Act, Cause
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout import permit
+from machines.payout import permit, review, sending
 from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish, boarded
 from machines.payout.paid import (
     SENT_BACK,
@@ -28,32 +28,6 @@ from machines.payout.paid import (
 )
 from machines.payout.policy import PayoutPolicy
 from machines.payout.rediscovery import rediscovered
-from machines.payout.review import (
-    approved,
-    assessed,
-    corrected,
-    correction_approved,
-    correction_rejected,
-    overridden,
-    unpayable,
-)
-from machines.payout.sending import (
-    absent,
-    capped,
-    is_lost,
-    is_open,
-    lost,
-    named,
-    not_seen,
-    refused,
-    seen_again,
-    sent_all_the_same,
-    submitted,
-    turned_away,
-    waits,
-    waits_at_rail,
-    was_unknown,
-)
 from machines.payout.unpaid import all_proven_unpaid, answer_wish, not_paid, passed_over, retried, wanted_back
 
 
@@ -89,7 +63,7 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
     """One case a line, the reasons in `sending`, `paid`, `unpaid` and `review`."""
     match record.state, fact:
         case _, Override():
-            return overridden(record, fact, now)
+            return review.overridden(record, fact, now)
         # ── the money's own story: what a rail proves, in whatever state it surfaces ──
         case ((s.APPROVED | s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Paid()):
             return paid(record, fact)
@@ -102,7 +76,7 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
         case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if record.data.is_current(reference):
             return not_paid(policy, record, fact, now)
         case s.PROCESSING, f.TurnedAway(reference, reason) if record.data.is_current(reference):
-            return turned_away(policy, record, reason, now)
+            return sending.turned_away(policy, record, reason, now)
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if record.data.is_current(reference):
             back = f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION)
             return not_paid(policy, record, back, now)
@@ -131,18 +105,18 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             raise BadInput(f"{record.id} is being cancelled: it waits for proof that nothing was paid.")
         # ── asked for ──
         case ((s.REQUESTED | s.FAILED), f.Assessed()):
-            return assessed(record, fact)
+            return review.assessed(record, fact)
         case ((s.REQUESTED | s.FAILED), f.Unpayable(reason)):
-            return unpayable(record, reason, now)
-        case s.REQUESTED, f.Approved():
-            return approved(record, fact, now)
+            return review.unpayable(record, reason, now)
+        case ((s.REQUESTED | s.FAILED), f.Approved()) if record.state == s.REQUESTED or record.data.correction:
+            return review.approved(record, fact, now)
         # ── approved, waiting for its batch ──
         case s.APPROVED, f.Waits(until):
-            return waits(record, until, now)
+            return sending.waits(record, until, now)
         case s.APPROVED, f.PassedOver():
             return passed_over(policy, record, now)
         case s.APPROVED, f.Capped(why):
-            return capped(record, why)
+            return sending.capped(record, why)
         case s.APPROVED, f.Boarded() if record.data.wish and record.data.all_dead:
             return wait(0)
         case s.APPROVED, f.Boarded(batch):
@@ -153,36 +127,38 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
                 messages=(boarded(batch),),
             )
         # ── with the rail ──
+        case s.PROCESSING, f.ApprovalsLapsed(reference) if record.data.is_current(reference):
+            return review.lapsed(record, fact)
         case s.PROCESSING, f.Submitted(reference, handle) if record.data.is_current(reference):
-            return submitted(record, handle)
+            return sending.submitted(record, handle)
         case s.PROCESSING, (f.UnderWay() | f.NotSeen()):
-            return waits_at_rail(policy, record, fact, now)
+            return sending.waits_at_rail(policy, record, fact, now)
         case s.PROCESSING, LostSight(reason, attempt) if record.data.is_current(attempt or record.data.newest):
-            return lost(record, reason, now)
+            return sending.lost(record, reason, now)
         case s.PROCESSING, Refused(reason, attempt) if record.data.is_current(attempt or record.data.newest):
-            return refused(policy, record, f.NotTaken(record.data.newest, reason, proven=not was_unknown(record)), now)
+            return sending.refused(
+                policy, record, f.NotTaken(record.data.newest, reason, proven=not sending.was_unknown(record)), now
+            )
         case s.PROCESSING, f.NotTaken(reference) if record.data.is_current(reference):
-            return refused(policy, record, fact, now)
+            return sending.refused(policy, record, fact, now)
         case s.UNCONFIRMED, f.UnderWay(reference) if record.data.is_current(reference):
             return move("find", "the rail has it", data=replace(record.data, unseen=0, unseen_since=0))
         case s.UNCONFIRMED, f.NotSeen(reference, listed) if record.data.is_current(reference):
-            return not_seen(policy, record, now, listed=listed)
-        case ((s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Absent(reference)) if is_lost(record, reference):
-            return absent(policy, record, reference, now)
+            return sending.not_seen(policy, record, now, listed=listed)
+        case ((s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Absent(reference)) if sending.is_lost(record, reference):
+            return sending.absent(policy, record, reference, now)
         case s.FAILED, f.UnderWay(reference) if record.data.absent:
-            return seen_again(record, reference)
+            return sending.seen_again(record, reference)
         # ── failed ──
         case s.FAILED, f.Retried(by):
             return retried(record, by, now)
         case s.FAILED, f.Corrected():
-            return corrected(record, fact)
-        case s.FAILED, f.Approved() if record.data.correction:
-            return correction_approved(record, fact, now)
+            return review.corrected(record, fact)
         case s.FAILED, f.Declined(by, reason) if record.data.correction:
-            return correction_rejected(record, by, reason)
+            return review.correction_rejected(record, by, reason)
         # ── a webhook, or a list, brings names ──
         case _, f.Named() | f.Unnamed():
-            return named(record, fact, now)
+            return sending.named(record, fact, now)
         # ── the store was set back ──
         case _, f.Rediscovered():
             return rediscovered(record, fact)
@@ -192,10 +168,10 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             (Nothing() | f.UnderWay() | f.NotSeen() | f.Absent() | f.AllProvenUnpaid()),
         ):
             return watched(policy, record, fact, now)
-        case _, f.Submitted(reference, handle) if is_open(record, reference):
-            return sent_all_the_same(record, reference, handle=handle)
-        case _, LostSight(_, reference) if is_open(record, reference):
-            return sent_all_the_same(record, reference, unknown=True)
+        case _, f.Submitted(reference, handle) if sending.is_open(record, reference):
+            return sending.sent_all_the_same(record, reference, handle=handle)
+        case _, LostSight(_, reference) if sending.is_open(record, reference):
+            return sending.sent_all_the_same(record, reference, unknown=True)
         case _, (
             Nothing()
             | f.Waits()
@@ -209,6 +185,7 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             | f.Submitted()
             | f.CameBack()
             | f.TurnedAway()
+            | f.ApprovalsLapsed()
             | LostSight()
         ):
             return wait()

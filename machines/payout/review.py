@@ -10,6 +10,7 @@ from machines.core.lifecycle import Position
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import (
+    NO_ATTEMPT,
     Approval,
     Choice,
     PayoutData,
@@ -78,6 +79,8 @@ def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:
 
 
 def approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
+    if record.state == s.FAILED:
+        return _correction_approved(record, fact, now)
     data = _with_approval(record, fact, now)
     missing = data.people_needed - len(data.approvals)
     if missing > 0:
@@ -100,6 +103,15 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
     return replace(data, approvals=(*valid, Approval(fact.by, fact.at or now, fact.fingerprint, fact.seal)))
 
 
+def lapsed(record: PayoutRecord, fact: f.ApprovalsLapsed) -> Choice:
+    """Let it wait for others: what was found stands, and so does the yes of everybody else."""
+    if not (record.data.current or NO_ATTEMPT).never_begun:
+        return wait()
+    left = tuple(one for one in record.data.approvals if one.by not in fact.by)
+    data = record.data.at_rest(approvals=left, reason=fact.why)
+    return move("doubt", fact.why, data=data, messages=(review_needed(record, fact.why),), unsent=True)
+
+
 # ── another destination ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -115,7 +127,7 @@ def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
     )
 
 
-def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
+def _correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
     data, proposal = _with_approval(record, fact, now), record.data.proposal
     missing = data.people_needed - len(data.approvals)
     if missing > 0:

@@ -9,6 +9,7 @@ from machines.core.ports import Rail
 from machines.payout.acts import PayoutActs
 from machines.payout.react import payout
 from payflow.config import Settings
+from payflow.desk.approvers import RegisteredApprovers
 from payflow.desk.batches import Schedule
 from payflow.desk.caps import PayoutCaps
 from payflow.desk.gateways import FirstLook, GatewaySetup, WalletQueue
@@ -65,6 +66,7 @@ class Payouts:
             payout_policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},
             PayoutCaps(self._store, self._settings),
+            RegisteredApprovers(self._store),
         )
 
     def routes(self, more: DashboardExtensions | None = None, described: Described = ((), ())) -> list[web.RouteDef]:

@@ -39,6 +39,11 @@ def both(one: Proposal, second: Person) -> str:
     return one.by if second.name == one.by + _ALONE else f"{one.by} and {second.name}"
 
 
+def whoever_acts_alone(name: str) -> str:
+    """Name the person behind the word of one who was enough alone."""
+    return name.removesuffix(_ALONE)
+
+
 async def everybodys_contacts(store: Store) -> list[str]:
     """List where those who work here hear of things; whose contacts cannot be opened keeps the others from nothing."""
     found: list[str] = []

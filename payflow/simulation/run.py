@@ -25,9 +25,10 @@ from payflow.engine.step import Steps
 from payflow.simulation.conditions import Story, drawn
 from payflow.simulation.gateway import AtAwait, DirectSession, UnkindGateway
 from payflow.simulation.outside import RESTING, Meddlers
-from payflow.simulation.processes import Installation, SimulatedLink, SimulatedProcess, installed
+from payflow.simulation.processes import OLGA, RITA, Installation, SimulatedLink, SimulatedProcess, installed
 from payflow.store.link import Link
 from payflow.store.registers.profiles import Profile
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
@@ -155,6 +156,7 @@ class PayoutRun:
         self.amount = Decimal(amount.decimal)
         await parts.store.records.fund(owner, amount, f"earned-{self.seed}")
         await parts.store.profiles.write(Profile(owner), Profile(owner, verified=True), self.clock.now())
+        await Tokens(parts.store.link).create(RITA.name, Role.REVIEWER, "", OLGA.name)
         ask = Ask(owner, amount, kind, destination, key="key")
         for _ in range(MOST_ASKED):
             try:

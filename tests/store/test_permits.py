@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from machines.core.clock import DAY, FixedClock
+from machines.core.clock import DAY, FixedClock, Millis
 from machines.core.decision import Decision, New
 from machines.core.errors import BadInput, BadSettings, NotPossible
 from machines.core.facts import Fact, Nothing, Override
@@ -22,12 +22,13 @@ from machines.core.record import Record
 from machines.payout import facts as f
 from machines.payout.acts import PayoutActs
 from machines.payout.data import Approval, Attempt, PayoutData, RiskFinding, reference_of
-from machines.payout.lifecycle import APPROVED, COMPLETED, FAILED, PROCESSING, REQUESTED
-from machines.payout.permit import by_person
+from machines.payout.lifecycle import APPROVED, COMPLETED, FAILED, PROCESSING, REQUESTED, UNCONFIRMED
+from machines.payout.permit import by_person, by_rules
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.desk import permits
+from payflow.desk.approvers import RegisteredApprovers
 from payflow.desk.batches import Schedule
 from payflow.desk.payouts import yes_of
 from payflow.desk.person import Person
@@ -37,7 +38,8 @@ from payflow.desk.steering import Steering
 from payflow.engine.step import Steps
 from payflow.store import keys
 from payflow.store.permits import OF_SEAL_KEYS, PermitKeys, UnsignedRecord
-from payflow.store.registers.tokens import Role
+from payflow.store.registers.persons import RegisteredPerson
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import keys_given, new_key
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored
@@ -97,7 +99,8 @@ class World:
         """The payouts of one process."""
         rails = {"flutterwave": self.bank, "paystack": self.bank}
         given = (rails, Known(), Schedule("instant"), store.seals, store.permit_keys, Thresholds(), Unlimited())
-        return payout(PayoutPolicy(retry_after_s=()), PayoutActs(*given).acts())
+        looks = PayoutActs(*given, approvers=RegisteredApprovers(store))
+        return payout(PayoutPolicy(retry_after_s=()), looks.acts())
 
     async def asked(self, units: int, key: str = "1", to: Destination = HOME, owner: Owner = ANN) -> RecordId:
         """Ann asks for money, which the rules have looked at when this is over."""
@@ -170,6 +173,8 @@ async def world(server: Deployment, tmp_path: Path, clock: FixedClock) -> AsyncI
         open_store(workers, clock=clock) as worker,
         open_store(settings_for(server, tmp_path / "api", **api), clock=clock) as taken_over,
     ):
+        for name in ("rita", "rob"):
+            await Tokens(worker.link).create(name, Role.REVIEWER, "", "olga")
         yield World(worker, taken_over, Bank(), clock)
 
 
@@ -502,6 +507,131 @@ def parts_ruled(record: Record[PayoutData]) -> tuple[str | int, ...]:
         record.id, record.owner, amount.asset.code, amount.units, data.send_units, data.rail, data.installation,
         data.ruled_place, data.approvals_needed, *found,
     )  # fmt: skip
+
+
+# ── whose yes it was ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def somebody(world: World, name: str, *roles: Role, **more: Any) -> RegisteredPerson:
+    """A person in the register."""
+    given = RegisteredPerson(name, frozenset(roles or (Role.REVIEWER,)), "olga", Millis(1))
+    return await world.worker.persons.write(replace(given, **more))
+
+
+async def disabled(world: World) -> None:
+    """Rita is registered, and disabled after she said yes."""
+    rita = await somebody(world, "rita")
+    await world.worker.persons.write(replace(rita, disabled_by="olga", disabled_at=Millis(2)))
+
+
+async def no_reviewer(world: World) -> None:
+    """Rita only looks from now on."""
+    await somebody(world, "rita", Role.VIEWER, Role.OPERATOR)
+
+
+async def less(world: World) -> None:
+    """Rita may approve less than this by now."""
+    await somebody(world, "rita", limits={"NGN": LARGE - 1})
+
+
+async def who_asked(world: World) -> None:
+    """Rita is who asked for it, by another name."""
+    await somebody(world, "rita", aliases=("ann",))
+
+
+async def revoked(world: World) -> None:
+    """Rita's token is revoked, and nobody registered her."""
+    await Tokens(world.worker.link).revoke("rita", "olga")
+
+
+async def for_something_else(world: World) -> None:
+    """Rita's token is for something else by now."""
+    tokens = Tokens(world.worker.link)
+    await tokens.revoke("rita", "olga")
+    await tokens.create("rita", Role.VIEWER, "", "olga")
+
+
+SHUT_OUT = (disabled, no_reviewer, less, who_asked, revoked, for_something_else)
+
+
+@pytest.mark.parametrize("change", SHUT_OUT, ids=[one.__name__ for one in SHUT_OUT])
+@pytest.mark.parametrize("states", [(), (APPROVED,)], ids=["before its batch", "in its batch"])
+async def test_a_yes_of_whoever_may_not_approve_it_when_it_leaves_counts_no_more_and_others_say_it(
+    world: World, states: tuple[str, ...], change: Callable[[World], Awaitable[None]]
+) -> None:
+    record_id = await world.approved()
+    await world.looks(*states)
+    await change(world)
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert not world.bank.paid
+    record = await world.read(record_id)
+    assert (record.state, record.parked, record.data.approvals) == (REQUESTED, "", ())
+    assert record.data.reason.startswith("the yes of rita counts no more, who ")
+    assert (await world.api.ledger.account(ANN))["NGN"].held == LARGE
+    called = [post for post in await world.worker.outbox.take(100, LEASE_MS) if post.body.get("why")]
+    assert record.data.reason in [post.body["why"] for post in called]
+    await world.says_yes(record_id, "rob")
+    await world.looks(APPROVED, PROCESSING)
+    assert [*world.bank.paid] == [reference_of(record_id, 1, INSTALLATION)]
+
+
+async def test_a_yes_of_whom_nobody_knows_sends_nothing(world: World) -> None:
+    """Whoever has the keys of an API can put a seal on anybody's yes; whoever is in no register said none."""
+    record_id = await world.asked(LARGE)
+    await world.says_yes(record_id, "mallory")
+    await world.looks(APPROVED, PROCESSING)
+    assert not world.bank.paid
+    record = await world.read(record_id)
+    assert (record.state, record.data.approvals) == (REQUESTED, ())
+    assert "nobody known here" in record.data.reason
+
+
+async def test_two_names_of_one_person_are_one_yes(world: World) -> None:
+    record_id = await world.asked(LARGE)
+    two = replace(await world.worker.records.read(record_id))
+    data = replace(two.record.data, approvals_needed=2, rules="")
+    seal = by_rules(world.worker.permit_keys, replace(two.record, data=data))
+    await world.forged(record_id, approvals_needed=2, rules=seal)
+    for by in ("rita", "rob"):
+        await world.says_yes(record_id, by)
+    await somebody(world, "rita", aliases=("rob",))
+    await world.looks(APPROVED, PROCESSING)
+    assert not world.bank.paid
+    record = await world.read(record_id)
+    assert (record.state, [one.by for one in record.data.approvals]) == (REQUESTED, ["rita"])
+
+
+async def test_who_expired_or_got_another_name_since_has_said_yes(world: World) -> None:
+    tokens = Tokens(world.worker.link)
+    first, second, third = [await world.asked(LARGE, key) for key in "123"]
+    await tokens.create("ruth", Role.REVIEWER, "", "olga", lasts_ms=1)
+    for record_id, by in ((first, "ruth"), (second, "rita"), (third, "rob")):
+        await world.says_yes(record_id, by)
+    await tokens.rotate("rob", "olga", 0, None)
+    await somebody(world, "rita.jones@example.com", aliases=("rita",))
+    await world.looks(APPROVED, PROCESSING)
+    assert len(world.bank.paid) == 3
+
+
+@pytest.mark.parametrize("how", ["it may have left", "it has left"])
+async def test_what_may_have_left_is_followed_whoever_may_not_approve_any_more(world: World, how: str) -> None:
+    record_id = await world.approved()
+    await world.looks(APPROVED)
+    (one,) = (await world.read(record_id)).data.attempts
+    if how == "it has left":
+        await world.looks(PROCESSING)
+    else:
+        await world.forged(record_id, attempts=(replace(one, unknown=True),))
+    await disabled(world)
+    await world.looks(PROCESSING)
+    record = await world.read(record_id)
+    if how == "it has left":
+        assert (record.state, len(world.bank.paid)) == (COMPLETED, 1)
+    else:
+        assert (record.state, world.bank.paid) == (UNCONFIRMED, {})
+        assert [event.why for event in await world.api.records.history(record_id)][-1].startswith(
+            f"{one.reference} may have been sent, and is not sent again: the yes of rita counts no more"
+        )
 
 
 # ── keys come and go ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -233,7 +233,7 @@ class Tokens:
         """Give the hash of a token by its name, and the token though it may have ended; None where it was revoked."""
         digest = await self._link.ask("HGET", keys.TOKENS, name.casefold())
         key = keys.token(digest.decode() if digest else "")
-        token = self._trusted(key, await self._link.ask("HGETALL", key)) if digest else None
+        token = await self._read_one(key) if digest else None
         return key.rpartition(":")[2], token if token and token.revoked_at is None else None
 
     async def digest_in_use(self, name: str) -> str:

@@ -10,6 +10,7 @@ from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Approval, Attempt, PayoutRecord, RiskFinding, Wish
 from tests.machines.payout.scenes import (
+    FIRST,
     ID,
     NOW,
     PRINT,
@@ -121,6 +122,19 @@ def test_of_what_is_with_the_rail_the_wish_to_cancel_is_taken(state: str) -> Non
     record = after(payout(state, attempts=(attempt(),)), f.Cancelled("ann", "a mistake"))
     assert (record.state, record.data.wish) == (state, Wish("cancel", "ann", "a mistake", NOW))
     assert not decide(record, f.Cancelled("ann", "a mistake")).recorded
+
+
+def test_a_yes_that_counts_no_more_holds_what_has_not_left_and_nothing_else() -> None:
+    said = (Approval("rita", NOW, PRINT), Approval("rob", NOW, PRINT))
+    lapse = f.ApprovalsLapsed(FIRST, ("rita",), "rita was disabled")
+    begun = payout(s.PROCESSING, approvals=said, attempts=(attempt(sent=False, opened_at=NOW),))
+    decision = decide(begun, lapse)
+    assert (decision.trigger, decision.unsent, told(decision)) == ("doubt", True, ["review_needed"])
+    assert after(begun, lapse).data.approvals == said[1:]
+    for parts in ({"sent": True}, {"unknown": True}, {"failed": "no"}):
+        open_ = payout(s.PROCESSING, approvals=said, attempts=(attempt(**({"sent": False, "opened_at": NOW} | parts)),))
+        assert not decide(open_, lapse).recorded
+    assert not decide(begun, replace(lapse, reference=SECOND)).recorded
 
 
 # ── another destination ──────────────────────────────────────────────────────────────────────────────────────────────
