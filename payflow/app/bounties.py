@@ -21,22 +21,22 @@ from adapters.github.client import App, GitHub
 from adapters.github.sign_in import GitHubSignIn, OAuthClient
 from machines.bounty.acts import BountyActs
 from machines.bounty.comment import CommentWriter
-from machines.bounty.data import BountyPolicy, Hand, repository_id
-from machines.bounty.lifecycle import ENABLED
+from machines.bounty.data import BountyPolicy
 from machines.bounty.react import bounty
 from machines.bounty.react_repository import repository as repository_machine
 from machines.core.chain import Address
 from machines.core.clock import DAY, HOUR
-from machines.core.errors import BadSettings, NotFound, PayflowError
+from machines.core.errors import BadSettings, PayflowError
 from machines.core.machine import AnyMachine
 from machines.core.ports import Rail
-from machines.core.saved_address import CoolOff, SavedAddress
+from machines.core.saved_address import CoolOff
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
 from payflow.config import Settings, live_secrets
+from payflow.desk.bounties.addresses import StoredAddresses
 from payflow.desk.bounties.bounties import BountyDesk, sweep_forge
 from payflow.desk.bounties.finding import Reader as Forge
-from payflow.desk.bounties.finding import World, account_of
+from payflow.desk.bounties.finding import World
 from payflow.desk.lanes import Lanes
 from payflow.desk.person import STAFF
 from payflow.store.store import Store
@@ -168,26 +168,6 @@ class StandIn(Protocol):
 
     def routes(self) -> list[web.RouteDef]:
         """List the places that its script asks."""
-
-
-class StoredAddresses:
-    """Whose address is whose, as the store has it: owners of wallets to come, and where contributors want money."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def proven(self, repository: int) -> tuple[Hand, ...]:
-        """List the maintainers who proved an address; none where the repository is not enabled."""
-        try:
-            record = (await self._store.records.read(repository_id(repository, self._store.records.shards))).record
-        except NotFound:
-            return ()
-        hands: tuple[Hand, ...] = record.data.hands if record.state == ENABLED else ()
-        return hands
-
-    async def address(self, person: int) -> SavedAddress:
-        """Give what somebody saved."""
-        return (await self._store.contributors.read(account_of(person))).saved
 
 
 async def open_bounties(

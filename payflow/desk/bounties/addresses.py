@@ -25,10 +25,31 @@ from machines.core.sign_in import SignInMessage
 from payflow.desk.bounties.finding import NO_REPOSITORY, BountyFinder, account_of, person_of
 from payflow.desk.person import Caller
 from payflow.store.registers.contributors import ContributorAddress
+from payflow.store.store import Store
 
 NOBODY = "0x" + "00" * 20
 SIGN_WITHIN_MS = 15 * MINUTE
 """How long somebody may take to sign what they were asked to sign."""
+
+
+class StoredAddresses:
+    """Whose address is whose, as the store has it: owners of wallets to come, and where contributors want money."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def proven(self, repository: int) -> tuple[Hand, ...]:
+        """List the maintainers who proved an address; none where the repository is not enabled."""
+        try:
+            record = (await self._store.records.read(repository_id(repository, self._store.records.shards))).record
+        except NotFound:
+            return ()
+        hands: tuple[Hand, ...] = record.data.hands if record.state == s.ENABLED else ()
+        return hands
+
+    async def address(self, person: int) -> SavedAddress:
+        """Give what somebody saved."""
+        return (await self._store.contributors.read(account_of(person))).saved
 
 
 class BountyAddresses(BountyFinder):
