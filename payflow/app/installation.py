@@ -111,7 +111,10 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     reconciler = reconciler_of(store, metrics, setups, of_payouts)
 
     def routes() -> "list[web.RouteDef]":
-        board = replace(dashboard.board_of(settings, lanes, rooms, bounties), issuer=issuer)
+        from payflow.web.pages.admin import reconciliation  # noqa: PLC0415  (only where pages are served)
+
+        board = dashboard.board_of(settings, lanes, rooms, bounties)
+        board = replace(board, issuer=issuer, pages=[reconciliation.page(reconciler, metrics), *board.pages])
         if bounties is None:
             return paid.routes(board)
         return [*paid.routes(board, (bounties.endpoints(), [bounties.deliveries()])), *bounties.routes()]

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from machines.core.errors import NotFound
-from machines.core.ids import RecordId
+from machines.core.ids import RecordId, is_id, parse_id
 from machines.finding.data import FindingRecord
 from payflow.shown import amount, utc
 from payflow.store.store import Store
@@ -44,6 +44,8 @@ async def lineage_of(store: Store, finding: FindingRecord) -> Lineage:
 
 
 async def _record(store: Store, name: RecordId) -> tuple[str, tuple[str, ...]]:
+    if not is_id(name) or parse_id(name)[0] not in store.records.machines:
+        return f"{name}, of a machine that is not run here", ()
     try:
         record = (await store.records.read(name)).record
     except NotFound:

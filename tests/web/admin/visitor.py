@@ -55,6 +55,11 @@ class Visitor:
         status = await self.post(path, csrf=self.field("csrf"), **fields)
         return await self.get(self.headers["Location"]) if status == 303 else status
 
+    async def submit(self, path: str, fields: list[tuple[str, str]]) -> int:
+        """Send a form in which a field stands more than once, and go where it leads."""
+        status = await self._ask("POST", path, fields, {})
+        return await self.get(self.headers["Location"]) if status == 303 else status
+
     async def press(self, button: str, **more: str) -> int:
         """Send the form that a button of the page belongs to, with all that stands in it, and go where it leads."""
         forms = re.findall(r'<form[^>]*action="([^"]*)"[^>]*>(.*?)</form>', self.page, re.DOTALL)
