@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from payflow.telemetry.logs import configure
-from tests.bench import ceiling, chains, footprint, latency, parked, recovery, requests, start, steps
+from tests.bench import ceiling, chains, footprint, latency, parked, reconcile, recovery, requests, start, steps
 from tests.bench.bed import bed, fdatasync_us
 from tests.bench.table import Row, as_json, show
 
@@ -35,6 +35,7 @@ LINES: dict[str, Measure] = {
     "recovery": recovery.measure,
     "requests": requests.measure,
     "chains": chains.measure,
+    "reconcile": reconcile.measure,
 }
 
 

@@ -260,6 +260,12 @@ GET /admin/batches                                           303 403 403 403 403
 GET /admin/batches/none                                      303 403 403 403 403 404 404 404 403 403 303 404 303
 GET /admin/ledger                                            303 403 403 403 403 200 200 200 403 403 303 200 303
 POST /admin/ledger/check                                     401 403 403 403 403 303 403 303 403 403 401 403 401
+GET /admin/reconciliation                                    303 403 403 403 403 200 200 200 403 403 303 200 303
+GET /admin/reconciliation/finding-00-aaaaaaaaaaaaaaaa        303 403 403 403 403 404 404 404 403 403 303 404 303
+POST /admin/reconciliation/resolve                           401 403 403 403 403 403 403 409 403 403 401 403 401
+POST /admin/reconciliation/waive                             401 403 403 403 403 403 403 409 403 403 401 403 401
+POST /admin/reconciliation/take                              401 403 403 403 403 403 403 409 403 403 401 403 401
+POST /admin/reconciliation/match                             401 403 403 403 403 403 403 409 403 403 401 403 401
 GET /admin/outbox                                            303 403 403 403 403 200 200 200 403 403 303 200 303
 POST /admin/outbox/replay                                    401 403 403 403 403 403 403 409 403 403 401 403 401
 GET /admin/sessions                                          303 403 403 403 403 200 200 200 403 403 303 200 303
