@@ -14,6 +14,7 @@ import structlog
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, Conflict, PayflowError
 from machines.core.ids import Owner, is_id, parse_id
+from payflow.desk.daily_limits import count_anew, wrong_figures
 from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
 from payflow.store import keys
@@ -47,6 +48,11 @@ async def faults_of(store: Store) -> AsyncIterator[IntegrityFault]:
         yield IntegrityFault(place, why)
     async for fault in store.integrity.verify():
         yield fault
+    posted = PostedSums()
+    for shard in range(store.records.shards):
+        await store.ledger.walk(shard, posted)
+    async for wrong in wrong_figures(store, posted, put_right=False):
+        yield IntegrityFault(wrong.found.place, wrong.found.text)
 
 
 class Bookkeeper:
@@ -91,6 +97,7 @@ class Bookkeeper:
         if not self._store.guard.alarms:  # else it is known to be set back, and closed until it was reconciled
             await stop_on_false_list(self._store)
             await stop_what_was_set_back(self._store)
+        await count_anew(self._store, self._posted)
         return verdict
 
 

@@ -48,7 +48,7 @@ class PayoutCaps:
         if amount is None:
             return ""
         code = amount.asset.code
-        caps = {_name(of, code): self._most[of, code] for of in (ALL, record.data.rail) if (of, code) in self._most}
+        caps = {cap_name(of, code): self._most[of, code] for of in (ALL, record.data.rail) if (of, code) in self._most}
         if not caps:
             return ""
         limits = {name: most.units for name, most in caps.items()}
@@ -68,7 +68,7 @@ class PayoutCaps:
 async def daily_caps(store: Store) -> list[DailyCap]:
     """List the caps that the settings name, and what of them is used."""
     most, now = caps_of(store.settings, store.records.assets), await store.records.now()
-    used = await store.caps.used([_name(*place) for place in most], now)
+    used = await store.caps.used([cap_name(*place) for place in most], now)
     return [
         DailyCap(
             of,
@@ -93,5 +93,6 @@ def caps_of(settings: Settings, assets: Assets) -> Mapping[tuple[str, str], Mone
     }
 
 
-def _name(of: str, code: str) -> str:
+def cap_name(of: str, code: str) -> str:
+    """Name a cap as its figures do."""
     return f"{of} {code}"

@@ -13,6 +13,8 @@ from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 
+UNLIMITED = 10**30
+
 
 @dataclass(frozen=True, slots=True)
 class PlatformLimits:
@@ -138,9 +140,8 @@ async def grant(
 
 async def reserve_earning(store: Store, platform_name: str, earning: str, amount: Money) -> None:
     """Take an earning that is not booked yet off the platform's day; raise where too little of the day is left."""
-    most = (await store.platforms.granted(platform_name)).daily.get(amount.asset.code)
-    if most is None:
-        return
+    # Without a limit it is counted all the same: one that is set later in the day is for all of it.
+    most = (await store.platforms.granted(platform_name)).daily.get(amount.asset.code, UNLIMITED)
     now = await store.records.now()
     if not await store.platforms.reserve(platform_name, earning, amount, most, now):
         used = Money(await store.platforms.used(platform_name, amount.asset.code, now), amount.asset)

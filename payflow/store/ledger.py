@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import NamedTuple
 
-from machines.core.clock import DAY, Millis
+from machines.core.clock import DAY, MINUTE, Millis
 from machines.core.ids import Owner, is_id
 from machines.core.lifecycle import Position
 from payflow.store import keys
@@ -196,6 +196,14 @@ class LedgerReport:
         return not self.differences and not self.unreadable and not self.forged
 
 
+class CreditedDay(NamedTuple):
+    """A day, whose earnings, and in what."""
+
+    day: int
+    platform: str
+    asset: str
+
+
 class Statement(NamedTuple):
     """What was signed of the oldest postings of a shard."""
 
@@ -249,6 +257,8 @@ class ShardSums:
     forged: dict[Owner, str] = field(default_factory=dict)
     older_key: bool = False
     """Whether any of them is signed with an older key than the newest."""
+    earned: "dict[CreditedDay, Counter[Owner]]" = field(default_factory=dict)
+    """What platforms credited to whom, on the newest day of which something was read."""
 
 
 @dataclass(slots=True)
@@ -256,6 +266,15 @@ class PostedSums:
     """The sums of each shard, so that the next walk reads only the postings that came since."""
 
     shards: dict[int, ShardSums] = field(default_factory=dict)
+
+    def earned_on(self, day: int) -> "dict[tuple[str, str], Counter[Owner]]":
+        """Say what each platform credited in an asset on a day, to whom; but for the first minute of it."""
+        found: dict[tuple[str, str], Counter[Owner]] = {}
+        for one in self.shards.values():
+            for (earned_on, *place), units in one.earned.items():
+                if earned_on == day:
+                    found.setdefault((place[0], place[1]), Counter()).update(units)
+        return found
 
     @property
     def forged(self) -> dict[Owner, str]:
@@ -513,6 +532,7 @@ class Ledger(OverRecords):
             found.forged[entry.owner] = f"{entry.owner}: the posting {entry.id} ({entry.cause}) is there twice."
         else:
             found.older_key = found.older_key or not self._records.macs.is_current_posting(entry.seal)
+            _note_earned(entry, found.earned)
         found.seen.add(name)
 
     async def _look_for_records(self, shard: int, entries: Sequence[Posting], found: ShardSums) -> None:
@@ -655,6 +675,18 @@ class Ledger(OverRecords):
                     if state is not None and state.decode() in holding:
                         held[Owner(owner.decode()), asset.decode()].held += int(units)
         return held
+
+
+def _note_earned(entry: Posting, earned: dict[CreditedDay, Counter[Owner]]) -> None:
+    """Note an earning of a platform, of the newest day; what was reserved at its end may be posted a moment later."""
+    platform, _, name = entry.cause.partition("/")
+    if (entry.source, entry.target) != ("outside", Position.AVAILABLE) or not name:
+        return
+    place = CreditedDay((entry.number_in_seal - MINUTE) // DAY, platform, entry.asset)
+    for older in [one for one in earned if one.day < place.day]:
+        del earned[older]
+    if all(one.day == place.day for one in earned):
+        earned.setdefault(place, Counter())[entry.owner] += entry.units
 
 
 def _copy(sums: Sums) -> Sums:

@@ -619,7 +619,8 @@ class Records:
         """Read many records at once. One that cannot be read must not hide the others; `verify` names it."""
         found = await asyncio.gather(*map(self.read, record_ids), return_exceptions=True)
         for one in found:
-            if isinstance(one, StoreUnavailable) or not isinstance(one, Stored | PayflowError):
+            # What was written by hand may be of any type.
+            if isinstance(one, StoreUnavailable) or not isinstance(one, Stored | PayflowError | ValueError | TypeError):
                 raise one
         return [one for one in found if isinstance(one, Stored)]
 

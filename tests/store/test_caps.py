@@ -25,6 +25,7 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.desk.batches import Schedule
+from payflow.desk.books import Bookkeeper, faults_of
 from payflow.desk.caps import REACHED_FOR_MS, PayoutCaps, caps_of, daily_caps
 from payflow.desk.providers import ProviderHistories
 from payflow.engine.step import Steps
@@ -308,3 +309,43 @@ class _Looking:
     async def may_send(self, *scopes: str) -> None: ...
 
     async def refuse_paused(self, *scopes: str) -> None: ...
+
+
+async def test_what_left_counts_whatever_somebody_wrote(world: World) -> None:
+    """Somebody takes away what is used of a cap again and again: it is counted anew from what was signed."""
+    walker = Bookkeeper(world.store, 1, 3600)
+    await world.approved(600, "1")
+    await world.looks()
+    await world.looks(PROCESSING)
+    assert [fault async for fault in faults_of(world.store)] == []
+    capped = keys.capped(world.clock.now() // DAY)
+    await world.store.link.ask("DEL", capped)
+    found = [fault.place async for fault in faults_of(world.store)]
+    assert sorted(found) == [f"{capped} all NGN", f"{capped} flutterwave NGN"]
+    await walker.check_in_turn()
+    assert (await world.used())[:2] == [600, 600]
+    assert await world.store.pauses.all() == {}
+    second = await world.approved(600, "2")
+    await world.looks()
+    assert await world.state(second) == APPROVED
+    await world.store.link.ask("DEL", capped)
+    world.clock.advance(3600)
+    await world.looks()
+    await world.looks(PROCESSING)
+    assert await world.state(second) != APPROVED, "it slipped through"
+    await walker.check_in_turn()
+    assert list(await world.store.pauses.all()) == ["rail:flutterwave"], "which is over its cap, and all is not"
+    assert (await world.used())[:2] == [1200, 1200]
+
+
+async def test_a_single_figure_of_a_cap_is_what_is_reserved_of_it(world: World) -> None:
+    for key in ("1", "2"):
+        await world.approved(300, key)
+    await world.looks()
+    capped = keys.capped(world.clock.now() // DAY)
+    for change in (("HSET", capped, "all NGN", 1), ("HSET", capped, "flutterwave NGN", 7)):
+        world.clock.advance(60)
+        await world.store.link.ask(*change)
+        assert [fault async for fault in faults_of(world.store)]
+        await Bookkeeper(world.store, 1, 3600).check_in_turn()
+        assert (await world.used())[:2] == [600, 600]

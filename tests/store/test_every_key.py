@@ -10,6 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from machines.core.clock import FixedClock
+from machines.core.decision import New
+from machines.core.ids import RecordId, derived_id
+from machines.payout.data import Attempt, PayoutData, reference_of
+from machines.payout.lifecycle import COMPLETED
+from machines.payout.policy import PayoutPolicy
+from machines.payout.react import payout
+from payflow.config import Settings
 from payflow.desk.books import faults_of
 from payflow.store import keys
 from payflow.store.keys import KEYS, Key
@@ -20,7 +27,7 @@ from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.row_list import Row
 from payflow.store.store import Store
-from tests.desk import ANN, ask, fund, tell
+from tests.desk import ANN, ask, fund, ngn, tell
 from tests.errand import Approved, NotDone, Sent
 from tests.keycheck import pattern_of
 from tests.store.test_signed_books import some_business
@@ -30,6 +37,7 @@ HINT = "is a hint: what it leads to is looked at anew"
 RATE = "lets more be asked in a second, or less"
 ONCE = "keeps something from being done twice that has a mark of its own where it counts"
 COPIED = "OPEN: a difference may go unseen until the rail is read anew, with `payflow reconcile --since`"
+OTHER_DAY = "is of another platform, or of a day on which less may be used then"
 TOLD = "is about who is told, not about money"
 # Kinds of keys of which nobody finds that they were changed, and what that can do.
 UNFOUND_KEYS = {
@@ -43,7 +51,6 @@ UNFOUND_KEYS = {
     "pf:alive": "lets two people act at a terminal though a service runs, in their own names",
     "pf:inbox:<source>:<hash>": ONCE,
     "pf:earned:<platform>:<name>": ONCE,
-    "pf:credited:<platform>:<day>": "OPEN: a platform may credit more in a day than it was granted",
     "pf:batch:<name>": TOLD,
     "pf:batches": HINT,
     "pf:bulk:<name>": "is shown again before anything more is done, and each record is looked at anew",
@@ -83,6 +90,7 @@ UNFOUND_FIELDS = {
         "sending",
     ): "the rail is asked first; OPEN for the seconds of a send, when somebody takes it back",
     ("pf:token:<hash>", "used_at"): TOLD,
+    ("pf:capped:<day>", "full:all NGN"): TOLD,
 }
 # Fields of which it is not found that they were taken away.
 GONE = {
@@ -102,6 +110,8 @@ SOUND = {
     ("{pf:SS}:checkpoint", "until"): "nothing more of the journal is put away",
     ("{pf:SS}:due:<machine>:<STATE>", "added"): HINT,
     ("{pf:SS}:own:<owner>", "added"): HINT,
+    ("pf:credited:<platform>:<day>", "whole copied"): OTHER_DAY,
+    ("pf:capped:<day>", "whole copied"): OTHER_DAY,
     ("{pf:SS}:own:<owner>", "whole copied"): HINT,
     ("{pf:SS}:due:<machine>:<STATE>", "whole copied"): HINT,
     ("{pf:SS}:hist:<id>", "whole copied"): "is of a record that is not there",
@@ -157,6 +167,12 @@ def _other(value: bytes) -> bytes:
     return value[:-1] + bytes([value[-1] ^ 1]) if value else b"1"
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With a cap."""
+    return settings.model_copy(update={"payout_caps": {"all": "1000000"}})
+
+
 async def everything(store: Store, clock: FixedClock) -> None:
     """Fill the store with records in many states, money of all kinds, people and what they may do."""
     await some_business(store)
@@ -164,11 +180,32 @@ async def everything(store: Store, clock: FixedClock) -> None:
     for fact in (Approved(), Sent(), NotDone("the bank said no")):
         await tell(store, failed, fact)
     await fill(store, clock)
+    await credited(store, "everything")
+    store.serve([*store.records.machines.values(), payout(PayoutPolicy(), {})])
+    await left(store, clock, "everything")
+    assert await store.caps.reserve(RecordId("payout-03-aaaaaaaaaaaaaaaa"), 1, ngn(9**9), {"all NGN": 1}, clock.now())
     await store.audit.note("ola", "look", "everything")
     await store.audit.note("ola", "look", "everything again")
     await store.audit.anchor()
     entries = [one async for one in store.ledger.journal(3)]
     assert await store.archive.fold(3, entries[:2])
+
+
+async def credited(store: Store, name: str) -> None:
+    """Let a platform credit something, as it does."""
+    assert await store.platforms.reserve("shop", name, ngn(70), 9**9, await store.records.now())
+    assert await store.earnings.credit("shop", name, ANN, ngn(70))
+
+
+async def left(store: Store, clock: FixedClock, key: str) -> None:
+    """Let a payout leave and be paid, under a cap."""
+    record_id, amount = derived_id("payout", store.records.owner_shard(ANN), ANN, key), ngn(10)
+    assert await store.caps.reserve(record_id, 1, amount, {"all NGN": 9**9}, clock.now()) is None
+    attempts = (Attempt(reference_of(record_id, 1), "sealed", sent=True, opened_at=clock.now()),)
+    data = PayoutData("paystack", "bank", "sealed", "•", 10, attempts=attempts)
+    await store.records.recreate(
+        New(record_id, "payout", ANN, amount, data, due_in_s=None), COMPLETED, "test", "it was paid"
+    )
 
 
 async def whole(store: Store, key: str, listed: Key, old: bytes | None) -> AsyncIterator[Tampering]:
@@ -195,6 +232,8 @@ async def later(store: Store, clock: FixedClock) -> None:
     """Change of all of it something, each as it is changed in earnest."""
     now = clock.now()
     await fund(store, units=70, reference="later")
+    await credited(store, "later")
+    await left(store, clock, "later")
     await tell(store, await ask(store, units=30, key="later"), Approved())
     vic = await store.persons.find("vic")
     assert vic is not None

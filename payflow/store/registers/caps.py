@@ -8,7 +8,8 @@ from machines.core.ids import RecordId
 from machines.core.money import Money
 from payflow.store import keys
 from payflow.store.link import OverLink
-from payflow.store.scripts import GIVE_BACK, RESERVE
+from payflow.store.registers.reservations import Miscount, recount, reserve
+from payflow.store.scripts import GIVE_BACK
 
 
 class CapUsed(NamedTuple):
@@ -26,16 +27,17 @@ class DailyCaps(OverLink):
         self, record: RecordId, version: int, amount: Money, caps: Mapping[str, int], now: Millis
     ) -> str | None:
         """Take an amount off all of these caps of the day, once for each record; else name one with too little left."""
-        limits = [word for cap, most in caps.items() for word in (cap, most)]
-        # Kept over the next day as well: the clock of a server may be set back.
-        words = (_name(record, amount), amount.units, version, now, 2 * DAY, *limits)
-        full = await self._link.run(RESERVE, [keys.capped(now // DAY)], *words)
-        return full.decode() or None
+        place = keys.capped(now // DAY)
+        return await reserve(self._link, place, _name(record, amount), amount.units, version, now, caps) or None
 
     async def give_back(self, record: RecordId, version: int, amount: Money, now: Millis) -> bool:
         """Give back what a record reserved today, unless a newer version of it asked for it again."""
         words = (_name(record, amount), amount.units, version)
         return bool(await self._link.run(GIVE_BACK, [keys.capped(now // DAY)], *words))
+
+    async def recount(self, least: Mapping[str, int], now: Millis, *, put_right: bool) -> list[Miscount]:
+        """Compare what is used today with what has left today at least."""
+        return await recount(self._link, keys.capped(now // DAY), least, now, put_right=put_right)
 
     async def used(self, caps: list[str], now: Millis) -> list[CapUsed]:
         """Say how much of each cap is used today."""

@@ -14,8 +14,9 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
 from payflow.store.macs import Forged, UnknownKey
+from payflow.store.registers.reservations import Miscount, recount, reserve
 from payflow.store.row_list import Row
-from payflow.store.scripts import RESERVE, SWAP
+from payflow.store.scripts import SWAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,14 @@ class PlatformGrants(OverLink):
 
     async def reserve(self, platform: str, earning: str, amount: Money, most: int, now: Millis) -> bool:
         """Take an earning off what the platform may credit today, once; False where less than that is left."""
-        place = keys.credited(platform, now // DAY)
-        code = amount.asset.code
-        # Kept over the next day as well: the clock of a server may be set back.
-        words = (f"{earning} {code} {amount.units}", amount.units, 0, now, 2 * DAY, code, most)
-        return not await self._link.run(RESERVE, [place], *words)
+        place, code = keys.credited(platform, now // DAY), amount.asset.code
+        return not await reserve(
+            self._link, place, f"{earning} {code} {amount.units}", amount.units, 0, now, {code: most}
+        )
+
+    async def recount(self, platform: str, least: Mapping[str, int], now: Millis, *, put_right: bool) -> list[Miscount]:
+        """Compare what a platform credited today with what was posted today at least."""
+        return await recount(self._link, keys.credited(platform, now // DAY), least, now, put_right=put_right)
 
     async def used(self, platform: str, asset: str, now: Millis) -> int:
         """Say how much was credited today of an asset that has a limit."""
