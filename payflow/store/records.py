@@ -595,6 +595,8 @@ class Records:
         for name, newest, row in records:
             record_id = RecordId(name.decode())
             try:
+                if parse_id(record_id)[0] not in self.machines:
+                    continue  # of a part that this process does not run
                 if row is None:
                     raise NotFound(f"There is no record {record_id}.")
                 found.append((record_id, self._judged(record_id, row, now), newest or b""))

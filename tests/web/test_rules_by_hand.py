@@ -198,6 +198,16 @@ async def test_what_came_in_at_once_is_seen_by_whatever_is_looked_at_last(rules:
     assert approved <= 3
 
 
+async def test_what_this_process_runs_no_machine_for_is_no_doubt(rules: Rules) -> None:
+    await rules.is_known()
+    home, other = rules.store.records.owner_shard(ANN), RecordId("bounty-03-aaaaaaaaaaaaaaaa")
+    await rules.by_hand("HSET", keys.record(other), "state", "OPEN", "ver", 1, "owner", ANN, "data", b"\x80")
+    await rules.by_hand("ZADD", keys.owned(home, ANN), rules.clock.now(), other)
+    assert await rules.codes() == []
+    await rules.by_hand("ZADD", keys.owned(home, ANN), rules.clock.now(), "whatever")
+    assert await rules.codes() == ["doubt"]
+
+
 # ── archived ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
