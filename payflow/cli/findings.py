@@ -1,6 +1,7 @@
 """Findings: where our books and what a rail says differ; who works on it, and the one act that is proposed for each."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,7 @@ from payflow.cli.terminal import (
     ago,
     because,
     clean,
+    drawn,
     grid,
     json_of,
     record_of,
@@ -196,6 +198,38 @@ async def match(
     name, about = record_of(payflow, finding_id), record_of(payflow, record)
     after = await reconciler.match_by_hand(name, about, who)
     terminal.tell({"finding": name, "record": about, "state": after.state}, f"Matched; the finding is {after.state}.")
+
+
+@command("payflow finding import may.csv --rail paystack --columns at=Date,amount=Amount,reference=Narration", "import")
+async def import_(
+    terminal: Terminal,
+    payflow: Payflow,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As the bank gave it.")],
+    *,
+    rail: Annotated[str, typer.Option(metavar="NAME", help="Whose statement it is.")],
+    columns: Annotated[
+        str, typer.Option(metavar="MAP", help="Which column of a table is what; it is kept for the next file.")
+    ] = "",
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Of a table that names none.")] = "NGN",
+    yes: Yes = False,
+) -> Code:
+    """Take in a statement that comes as a file: camt.053, or a table (CSV); each line counts once."""
+    from payflow.desk.reconcile import files  # noqa: PLC0415  (few statements come as files)
+
+    who, reconciler = await terminal.acting(payflow), _reconciler(payflow)
+    with typed():
+        read = await files.read_statement(payflow.store, reconciler, rail, file, columns, currency)
+    if not yes:
+        terminal.confirm(read.says())
+    turn = await files.take_in_statement(payflow.store, reconciler, rail, read, columns, who)
+    found = [one for one in turn.found if one.state == s.OPEN]
+    shown = _columns(await payflow.store.records.now())
+    terminal.tell(
+        {"rail": rail, "lines": len(read.lines), "new": turn.lines, "findings": [json_of(shown, one) for one in found]},
+        *([drawn(shown, found)] if found else []),
+        f"{turn.lines:,} new lines were taken in; {len(found)} differ from our books.",
+    )
+    return Code.REFUSED if found else Code.OK
 
 
 async def _chosen(payflow: Payflow, finding_id: str, rail: str, kind: str) -> list[FindingRecord]:

@@ -195,6 +195,13 @@ KEYS = (
         "reconcile",
         "reconcile, pages, metrics",
     ),
+    Key(
+        STATEMENT_COLUMNS := "pf:statement-columns",
+        "hash",
+        "rail -> which column of its files is what",
+        "import",
+        "import",
+    ),
     statement := Key(
         "pf:statement:<rail>",
         "hash",

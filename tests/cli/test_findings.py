@@ -210,6 +210,29 @@ def test_the_balances_of_a_rail_that_are_not_what_its_lines_come_to_are_found(de
     assert (listed["kind"], listed["amount"]["amount"]) == ("balance differs", "10.00")
 
 
+def test_a_file_is_shown_before_it_counts_and_each_of_its_lines_counts_once(
+    desk: Till, bank: Bank, tmp_path: Path
+) -> None:
+    bank.is_paid(PAYOUT, now(desk))
+    file = tmp_path / "may.csv"
+    file.write_text(f"Day,Paid,Text\n2026-01-15,-49.00,{PAYOUT}\n2026-01-16,-777.00,salary\n", "utf-8")
+    words = ("finding", "import", str(file), "--rail", "bank")
+    assert "--columns at=Date" in desk.refused(*words, code=2)
+    mapped = (*words, "--columns", "at=Day,amount=Paid,reference=Text")
+    assert "2 lines, 2 of them new" in desk(*mapped, answer="n\n").out
+    assert desk.json("finding", "ls") == [], "nobody has said yes"
+    done = desk.json(*mapped, "--yes", code=1)
+    assert (done["lines"], done["new"]) == (2, 2)
+    assert {one["kind"] for one in done["findings"]} == {"amount differs", "not ours"}
+    again = desk.json(*words, "--yes")
+    assert (again["new"], again["findings"]) == (0, []), "the map of columns is kept, and each line counts once"
+    assert "may.csv" in desk.json("finding", "show", done["findings"][0]["finding"])["line"]
+    file.write_text("Day,Paid,Text\nyesterday,1,x\n", "utf-8")
+    assert "'yesterday' is no time" in desk.refused(*words, code=2)
+    assert "There is no file" in desk.refused("finding", "import", "none.csv", "--rail", "bank", code=2)
+    assert "There is no rail 'nowhere'; there is bank." in desk.refused(*words[:4], "nowhere", code=2)
+
+
 def test_the_till_reads_no_statement_by_itself(till: Till, server: Deployment, tmp_path: Path) -> None:
     with capture_logs():
         assert "compares itself with no rail" in till.refused("finding", "ls", code=2)

@@ -59,6 +59,7 @@ UNFOUND_KEYS = {
     "pf:review-letter": TOLD,
     "pf:wallets": TOLD,
     "pf:statements": COPIED,
+    "pf:statement-columns": "is shown with what it makes of a file before anything is taken in",
     "pf:statement:<rail>": COPIED,
     "pf:lines:<rail>": COPIED,
     "pf:lines-at:<rail>": COPIED,

@@ -67,7 +67,8 @@ class RailRepairs(Protocol):
 class ComparedRail(NamedTuple):
     """Both sides of one rail."""
 
-    statement: RailStatement
+    statement: RailStatement | None
+    """None where it comes only as files."""
     books: RailBooks
     repairs: RailRepairs
 
@@ -101,12 +102,17 @@ class Reconciler:
         self.findings = findings
         self.rails = rails
 
+    @property
+    def asked(self) -> list[str]:
+        """Name the rails that say by themselves what they did."""
+        return [name for name, rail in self.rails.items() if rail.statement is not None]
+
     # ── in turn ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, every_s: float) -> None:
         """Compare as often as the settings say, whichever worker's turn it is, until cancelled."""
         while True:
-            for rail in self.rails:
+            for rail in self.asked:
                 try:
                     await self.compare_in_turn(rail, every_s)
                 except PayflowError as error:
@@ -123,7 +129,7 @@ class Reconciler:
     async def compare_all(self, since: Millis, progress: Progress = _silent) -> list[ReconciledRail]:
         """Compare every rail anew since a time; one that cannot be asked keeps the others from nothing."""
         found = []
-        for rail in self.rails:
+        for rail in self.asked:
             try:
                 found.append(await self.compare(rail, since, progress))
             except PayflowError as error:
@@ -133,6 +139,8 @@ class Reconciler:
     async def compare(self, rail: str, since: Millis | None = None, progress: Progress = _silent) -> ReconciledRail:
         """Read what is new on a rail's statement, and compare it with what is new in our books."""
         statement = self.rails[rail].statement
+        if statement is None:
+            raise NotPossible(f"{rail} says nothing by itself: take its files in with `payflow finding import`.")
         now = await self._store.records.now()
         mark = await self._register.mark(rail)
         overlap = statement.patience_ms + OVERLAP_MS
@@ -142,7 +150,7 @@ class Reconciler:
             compared = Millis(min(compared, since))
         read = Millis(max(0, min(compared, now if mark is None else mark.read) - overlap))
         turn = _Turn(self, rail, now, self._store)
-        await turn.read(read, progress)
+        await turn.read(statement, read, progress)
         await turn.look_at_lines()
         until = Millis(max(compared, now - statement.patience_ms))
         await turn.look_at_books(compared, until)
@@ -205,10 +213,13 @@ class Reconciler:
         before = await self._register.balance(finding.rail, asset, Millis(int(finding.line or 0)))
         return "the spans follow each other" if before and before.closing == here.opening else ""
 
-    async def differences(self, rail: str, line: StatementLine, ours: OurPayment) -> list[BooksDiffer]:
-        """Say in what a line and its record differ, whatever else is about the same record."""
-        ids = await self._register.matched(rail, ours.record)
-        others = [one.line for one in await self._register.found(rail, ids) if one and one.line.id != line.id]
+    async def differences(
+        self, rail: str, line: StatementLine, ours: OurPayment, about: Sequence[str] | None = None
+    ) -> list[BooksDiffer]:
+        """Say in what a line and its record differ, whatever else is `about` the same record."""
+        ids = await self._register.matched(rail, ours.record) if about is None else about
+        found = await self._register.found(rail, [name for name in ids if name != line.id])
+        others = [one.line for one in found if one]
         paid = [one for one in others if one.kind is LineKind.PAYMENT]
         back = Counter(one.reference for one in (*others, line) if one.kind is LineKind.RETURN)
         if line.kind is LineKind.PAYMENT:
@@ -226,11 +237,16 @@ class Reconciler:
         if record not in await rail.books.payments([record]):
             raise BadInput(f"{record} is no payment over {finding.rail}.")
         async with self._store.audit.doing(by.name, "match", name, f"{finding.line} is {record}"):
-            await self._register.match(finding.rail, found.line, record)
+            await self._register.match(finding.rail, [(found, record)])
             why = await self.explained(finding)
             if not why:
                 return await self.findings.read(name)
             return await self.findings.resolved(name, f"matched with {record}: {why}", by.name)
+
+
+def _until(ids: Sequence[str], name: str) -> list[str]:
+    """Give the lines about a record up to one of them: those that came later are compared when it is their turn."""
+    return [*ids[: ids.index(name)], name]
 
 
 def _returned(paid: Iterable[StatementLine], back: Mapping[str, int]) -> int:
@@ -243,11 +259,7 @@ def reconciler_of(
     store: Store, metrics: Metrics, setups: Mapping[str, GatewaySetup], payouts: PayoutsReconcile
 ) -> Reconciler:
     """Compare the gateways that have a statement with what payouts say of each."""
-    rails = {
-        name: ComparedRail(setup.statement, PayoutBooks(store, name), payouts)
-        for name, setup in setups.items()
-        if setup.statement is not None
-    }
+    rails = {name: ComparedRail(setup.statement, PayoutBooks(store, name), payouts) for name, setup in setups.items()}
     return Reconciler(store, Findings(store, metrics), rails)
 
 
@@ -264,19 +276,20 @@ class _Turn:
         self._now = now
         self._store = store
         self._register = store.statements
-        self._statement = reconciler.rails[rail].statement
+        statement = reconciler.rails[rail].statement
+        self._patience_ms = statement.patience_ms if statement else Millis(DAY)
         self._books = reconciler.rails[rail].books
         self._before: dict[str, tuple[Millis, StatementBalance]] = {}
-        self._loose: list[StatementLine] = []
+        self._loose: list[MatchedLine] = []
         self._missing: list[OurPayment] = []
         self.lines = 0
         self.found: list[FindingRecord] = []
 
     # ── the rail's side ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def read(self, since: Millis, progress: Progress) -> None:
+    async def read(self, statement: RailStatement, since: Millis, progress: Progress) -> None:
         """Keep what the rail says, each line once."""
-        async for part in self._statement.parts(since, self._now, self._store.records.assets):
+        async for part in statement.parts(since, self._now, self._store.records.assets):
             await self.take(part)
             progress(self._rail, since, self._now, part.begins)
 
@@ -314,52 +327,62 @@ class _Turn:
             done = [name for name, one in zip(names, rows, strict=True) if one is None]
             about = {one.line.id: self._record_of(one) for one in found}
             ours = await self._books.payments([record for record in about.values() if record])
+            clear = []
             for one in found:
                 record = about[one.line.id]
-                if await self._look(one.line, record, ours.get(record) if record else None):
+                known = ours.get(record) if record else None
+                if known is not None and self._can_be_compared(one.line, known):
+                    clear.append((one, known))
+                elif known is None and await self._is_strange(one, record):
                     done.append(one.line.id)
+            await self._compare(clear)
+            done += [one.line.id for one, _ in clear]
             await self._register.done(self._rail, *done)
             staying += len(names) - len(done)
 
     def _record_of(self, found: MatchedLine) -> RecordId | None:
         return RecordId(found.record) if found.record else self._books.ours(found.line.reference)
 
-    async def _look(self, line: StatementLine, record: RecordId | None, ours: OurPayment | None) -> bool:
-        """Say what there is to say of a line; False where it is too early for that."""
-        early = self._now < line.at + self._statement.patience_ms
-        if line.open:
+    def _early(self, line: StatementLine) -> bool:
+        return self._now < line.at + self._patience_ms
+
+    def _can_be_compared(self, line: StatementLine, ours: OurPayment) -> bool:
+        """Whether there is something to say of a line and its record by now."""
+        if line.open or (not ours.paid and line.kind is LineKind.RETURN):
+            return not line.open
+        return not ours.open and (not self._early(line) or (ours.paid and line.kind is LineKind.PAYMENT))
+
+    async def _is_strange(self, found: MatchedLine, record: RecordId | None) -> bool:
+        """Name a line that no record is about, once it is time; what names none of ours waits for the others."""
+        if found.line.open or self._early(found.line):
             return False
-        if ours is None:
-            if record is None and len(self._loose) < MOST_LOOSE:
-                self._loose += [] if early else [line]
-                return False  # it waits until it is settled
-            if not early:
-                await self._unknown(line, record)
-            return not early
-        if not ours.paid and line.kind is LineKind.RETURN:
-            await self._register.match(self._rail, line, ours.record)
-            return True
-        if ours.open or (early and not (ours.paid and line.kind is LineKind.PAYMENT)):
+        if record is None and len(self._loose) < MOST_LOOSE:
+            self._loose.append(found)
             return False
-        await self._compare(line, ours)
+        await self._unknown(found, record)
         return True
 
-    async def _compare(self, line: StatementLine, ours: OurPayment) -> None:
-        await self._register.match(self._rail, line, ours.record)
-        for one in await self._reconciler.differences(self._rail, line, ours):
-            await self._find(
-                one.kind, line.id, one.says, line=line.id, record=ours.record, owner=ours.owner, units=one.units,
-                asset=(ours if one.kind is FindingKind.WRONG_CURRENCY else line).amount.asset.code, at=line.at,
-            )  # fmt: skip
+    async def _compare(self, pairs: Sequence[tuple[MatchedLine, OurPayment]]) -> None:
+        about = await self._register.match(self._rail, [(one, ours.record) for one, ours in pairs]) if pairs else {}
+        for found, ours in pairs:
+            line, ids = found.line, about[ours.record]
+            # Of two that pay the same the second is the one too many; of what is not paid here all must be known.
+            known = _until(ids, line.id) if ours.paid else ids
+            for one in await self._reconciler.differences(self._rail, line, ours, known):
+                await self._find(
+                    one.kind, line.id, one.says, line=line.id, record=ours.record, owner=ours.owner, units=one.units,
+                    asset=(ours if one.kind is FindingKind.WRONG_CURRENCY else line).amount.asset.code, at=line.at,
+                )  # fmt: skip
 
-    async def _unknown(self, line: StatementLine, record: RecordId | None) -> None:
+    async def _unknown(self, found: MatchedLine, record: RecordId | None) -> None:
         """Name a line that no record of ours is about."""
+        line = found.line
         way = "left" if line.out else "came in"
         says = f"{line.amount} {way} as {line.reference or line.id}"
         kind = FindingKind.NOT_OURS
         if record is not None and line.kind is LineKind.PAYMENT:
             kind, says = FindingKind.MISSING_HERE, f"{says}, and no record of ours knows it"
-            await self._register.match(self._rail, line, record)  # so that it is there when the record is made again
+            await self._register.match(self._rail, [(found, record)])  # it is there when the record is made again
         units = -line.amount.units if line.out else line.amount.units
         await self._find(
             kind, line.id, says, line=line.id, record=record or "", units=units, asset=line.amount.asset.code,
@@ -373,7 +396,7 @@ class _Turn:
         async for page in self._books.paid_between(since, until):
             lines = await self._register.matched_each(self._rail, [one.record for one in page])
             self._missing += [one for one, there in zip(page, lines, strict=True) if not there]
-        for ours in await self._books.late(Millis(self._now - self._statement.patience_ms)):
+        for ours in await self._books.late(Millis(self._now - self._patience_ms)):
             says = f"{ours.amount} has been under way since before the rail's own time"
             await self._about(FindingKind.LATE, ours, f"{ours.record}/{ours.at}", says, ours.amount.units)
 
@@ -382,14 +405,15 @@ class _Turn:
         missing = {one.record: one for one in self._missing}
         if self._loose:
             missing |= await self._missed_before()
-        for line in self._loose:
+        for found in self._loose:
+            line = found.line
             known = [one for one in missing.values() if line.handle and line.handle in one.handles]
             ours = known[0] if known else best(line, missing.values())
             if ours is None:
-                await self._unknown(line, None)
+                await self._unknown(found, None)
             else:
                 del missing[ours.record]
-                await self._compare(line, ours)
+                await self._compare([(found, ours)])
             await self._register.done(self._rail, line.id)
         for ours in missing.values():
             says = f"{ours.amount} is paid in our books, and on no line of the rail's"

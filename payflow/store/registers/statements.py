@@ -18,6 +18,7 @@ from payflow.store.link import Link, OverLink
 
 KEEP_MS = 400 * DAY
 """Lines and balances that are older are let go: an accountant's year, and the weeks in which it is closed."""
+MOST_ASKED = 1_000
 _ENCODE = msgspec.msgpack.Encoder()
 
 
@@ -98,6 +99,24 @@ class Statements(OverLink):
         if words:
             await self._link.ask("HSET", keys.statement(rail), *words)
 
+    # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def columns(self, rail: str) -> str:
+        """Say which column is what in a rail's tables; empty where nobody said so."""
+        return (await self._link.ask("HGET", keys.STATEMENT_COLUMNS, rail) or b"").decode()
+
+    async def keep_columns(self, rail: str, columns: str) -> None:
+        """Keep which column is what, for the next file."""
+        await self._link.ask("HSET", keys.STATEMENT_COLUMNS, rail, columns)
+
+    async def count_new(self, rail: str, ids: Sequence[str]) -> int:
+        """Count the lines that nobody has taken in."""
+        new = 0
+        for first in range(0, len(ids), MOST_ASKED):
+            some = list(dict.fromkeys(ids[first : first + MOST_ASKED]))
+            new += (await self._link.ask("HMGET", keys.lines(rail), *some)).count(None)
+        return new
+
     # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def take_in(self, rail: str, lines: Sequence[StatementLine], source: str = "") -> list[StatementLine]:
@@ -144,16 +163,22 @@ class Statements(OverLink):
 
     # ── what they are about ──────────────────────────────────────────────────────────────────────────────────────────
 
-    async def match(self, rail: str, line: StatementLine, record: RecordId) -> list[str]:
-        """Write down which record a line is about; gives the lines that were matched with it before."""
-        ids = await self.matched(rail, record)
-        if line.id in ids:
-            return [one for one in ids if one != line.id]
-        known = await self.line(rail, line.id)
-        row = _row(line, record=record, source=known.source if known else "")
-        await self._link.ask("HSET", keys.lines(rail), line.id, _ENCODE.encode(row))
-        await self._link.ask("HSET", keys.matched(rail), record, _ENCODE.encode([*ids, line.id]))
-        return ids
+    async def match(self, rail: str, pairs: Sequence[tuple[MatchedLine, RecordId]]) -> Mapping[RecordId, list[str]]:
+        """Write down which records some lines are about; gives all lines that are about each of these."""
+        records = list(dict.fromkeys(record for _, record in pairs))
+        about = dict(zip(records, await self.matched_each(rail, records), strict=True))
+        fresh = [(one, record) for one, record in pairs if one.line.id not in about[record]]
+        for one, record in fresh:
+            about[record].append(one.line.id)
+        if fresh:
+            rows = [
+                (one.line.id, _ENCODE.encode(_row(one.line, record=record, source=one.source))) for one, record in fresh
+            ]
+            await self._link.ask("HSET", keys.lines(rail), *(word for row in rows for word in row))
+            lines = {record: about[record] for _, record in fresh}
+            words = [word for record, ids in lines.items() for word in (record, _ENCODE.encode(ids))]
+            await self._link.ask("HSET", keys.matched(rail), *words)
+        return about
 
     async def matched(self, rail: str, record: RecordId) -> list[str]:
         """List the lines that are about a record."""
