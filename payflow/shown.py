@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from machines.core.clock import DAY, HOUR, MINUTE, SECOND
 from machines.core.errors import BadAmount
 from machines.core.money import Assets, Money
+from machines.core.rail_share import FINE
 
 USUAL = 2
 """Decimals that are always written."""
@@ -69,6 +70,19 @@ def decimal(units: int, asset: str, assets: Assets) -> str:
     """Write units in the asset's usual unit as people read it."""
     money = _money(units, asset, assets)
     return thousands(_short(money.decimal)) if money else f"{units} units"
+
+
+def fine(parts: int, asset: str, assets: Assets) -> str:
+    """Write what is counted in parts of a ledger unit, to the last of them; it may be less than nothing."""
+    whole, rest = divmod(abs(parts), FINE)
+    text, sign = decimal(whole, asset, assets), "-" if parts < 0 else ""
+    if not rest:
+        return f"{sign}{text}"
+    money = _money(whole, asset, assets)
+    if money is None:
+        return f"{sign}{whole}.{rest:09d} units"
+    point = "" if "." in money.decimal else "."
+    return f"{sign}{thousands(money.decimal)}{point}{rest:09d}".rstrip("0")
 
 
 def _money(units: int, asset: str, assets: Assets) -> Money | None:

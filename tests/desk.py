@@ -16,7 +16,7 @@ from machines.core.ports import Evidence, Payment, Settled, Status, Unsent
 from machines.core.record import Record
 from payflow.config import Settings, load
 from payflow.store import keys
-from payflow.store.ledger import LedgerAccount
+from payflow.store.accounts import LedgerAccount
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Made, Poison, Queue, Stored
 from tests.errand import ErrandData, errand

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
-from machines.core.lifecycle import By, Lifecycle, Move, Position, State
+from machines.core.lifecycle import By, Lifecycle, Move, Position, RailPosition, State
 from machines.core.machine import Machine, RetryPolicy
 from machines.core.ports import Act, Destination, Payment, PaymentKey, Rail, Settled, Step, Unsent
 from machines.core.ports import Failed as RailFailed
+from machines.core.rail_share import FINE, RailPart, RailShare
 from machines.core.record import Record, Sending
 
 
@@ -54,16 +55,39 @@ class NotDone(Fact):
     reason: str
 
 
+_UNDER_WAY, _ARRIVED = RailPosition.IN_FLIGHT, RailPosition.SETTLED
 LIFECYCLE = Lifecycle(
     "errand",
     states=[
         State(name="ASKED", means="Asked for.", by=By.POLLER, every_s=60, position=Position.HELD),
         State(name="READY", means="Will be sent.", by=By.POLLER, every_s=60, position=Position.HELD, stuck_after_s=60),
-        State(name="SENDING", means="May have left.", by=By.POLLER, every_s=1, position=Position.HELD, sends=True),
-        State(name="DONE", means="Done.", by=By.NOBODY, position=Position.PAID, final=True),
+        State(
+            name="SENDING",
+            means="May have left.",
+            by=By.POLLER,
+            every_s=1,
+            position=Position.HELD,
+            at_rail=_UNDER_WAY,
+            sends=True,
+        ),
+        State(
+            name="DONE",
+            means="Done.",
+            by=By.NOBODY,
+            position=Position.PAID,
+            at_rail=_ARRIVED,
+            final=True,
+        ),
         State(name="FAILED", means="Not done; a person decides.", by=By.PERSON, position=Position.HELD),
         State(name="CANCELLED", means="Given back.", by=By.NOBODY, position=Position.AVAILABLE, final=True),
-        State(name="CONTRADICTED", means="Done after all.", by=By.NOBODY, position=Position.PAID, final=True),
+        State(
+            name="CONTRADICTED",
+            means="Done after all.",
+            by=By.NOBODY,
+            position=Position.PAID,
+            at_rail=_ARRIVED,
+            final=True,
+        ),
     ],
     moves=[
         Move("approve", ("ASKED",), "READY", "somebody wants it"),
@@ -156,4 +180,14 @@ def errand(rail: Rail) -> Machine[ErrandData]:
         acts=acts(rail),
         retry=RetryPolicy(base_s=0.05, cap_s=1),
         retried=Approved,
+        rail_share=rail_share,
     )
+
+
+def rail_share(record: Record[ErrandData]) -> RailShare | None:
+    """Say what is under way, or done, at the one rail."""
+    place = LIFECYCLE.state(record.state).at_rail
+    if place is None or record.amount is None:
+        return None
+    part = RailPart.IN_FLIGHT if place is RailPosition.IN_FLIGHT else RailPart.SETTLED
+    return RailShare("test", record.amount.asset.code, {part: record.amount.units * FINE})

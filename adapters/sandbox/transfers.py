@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from itertools import count
 
@@ -194,6 +194,8 @@ class Switches:
     """Every transfer needs it."""
     short_at_once: bool = False
     """A wallet that is too low is told by a refusal, and not by a transfer that fails."""
+    whole_fees: bool = False
+    """Its numbers are whole kobo, and so are its fees."""
     refuses_repeats: bool = False
     """A repeat of a reference is refused before anybody looks whether it is there already."""
 
@@ -287,6 +289,8 @@ class Transfers:
         if foretold.refusal is not FatedRefusal.NONE:
             raise TransferRefused(foretold.refusal)
         fee = fee_of(order.amount, order.currency)
+        if self.switches.whole_fees:
+            fee = fee.quantize(Decimal("0.01"), ROUND_DOWN)
         short = self.wallets.get(order.currency, Decimal(0)) < order.amount + fee
         if short and self.switches.short_at_once:
             raise TransferRefused(FatedRefusal.SHORT)

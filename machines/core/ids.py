@@ -25,15 +25,16 @@ ROOM = "~"
 _OWNER = re.compile(rf"(?:[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}{ROOM})?[A-Za-z0-9][A-Za-z0-9_.:@+/-]{{0,127}}")
 
 
-_RESERVED = frozenset({"github", "repository", "lane", "finding"})
+_RESERVED = frozenset({"github", "repository", "lane", "finding", "rail"})
 
 
 @dataclass(frozen=True, slots=True)
 class ReservedOwners:
     """The owners that Payflow names itself, known by what stands before their first colon; no platform speaks for one.
 
-    Accounts at GitHub, repositories, lanes, the findings of a rail and the miners of each pool's coin are named like
-    this. Whoever could bring one of them, or write its profile, would have a word in where somebody else's money goes.
+    Accounts at GitHub, repositories, lanes, rails, the findings of a rail and the miners of each pool's coin are named
+    like this. Whoever could bring one of them, or write its profile, would have a word in where somebody else's money
+    goes.
     """
 
     coins: frozenset[str] = frozenset()

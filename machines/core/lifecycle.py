@@ -28,6 +28,15 @@ class Position(StrEnum):
     PAID = "paid"
 
 
+class RailPosition(StrEnum):
+    """Where a record's money is on the rail's side of the books."""
+
+    IN_FLIGHT = "in_flight"
+    """Handed over, and not proven either way."""
+    SETTLED = "settled"
+    """Proven to have left for good."""
+
+
 class By(StrEnum):
     """Who moves a record on from a state."""
 
@@ -53,6 +62,8 @@ class State:
     """Who moves it on."""
     position: Position | None = None
     """Where the money is; none where the machine holds nobody's money."""
+    at_rail: RailPosition | None = None
+    """Where it is on the rail's side; none where nothing is there, or the machine has nothing to do with a rail."""
     public: str = ""
     """What the owner of the record is told; the name in small letters when empty."""
     every_s: int | None = None

@@ -6,9 +6,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from machines.core.clock import Millis
 from machines.core.decision import Decision
+from machines.core.errors import IllegalMove
 from machines.core.facts import Fact, Reading
 from machines.core.lifecycle import Lifecycle
 from machines.core.ports import Act, PermitSigner
+from machines.core.rail_share import ShareOf
 from machines.core.record import Record
 
 D = TypeVar("D")
@@ -63,11 +65,15 @@ class Machine(Generic[D]):
     """Gives the data with all that is sealed in them sealed anew; None where nothing is sealed."""
     adoption: SealAdoption[D] | None = None
     """None where nothing is approved."""
+    rail_share: ShareOf | None = None
+    """What a record has in the accounts of its rail, in each state that says so; None where no state does."""
     money: bool = field(init=False, default=False)
     """Whether its states have positions, so that its moves move money."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "money", any(state.position for state in self.lifecycle.states.values()))
+        if any(state.at_rail for state in self.lifecycle.states.values()) != (self.rail_share is not None):
+            raise IllegalMove(f"{self.name}: states that are on a rail's side need a share of it, and only they.")
 
     @property
     def name(self) -> str:

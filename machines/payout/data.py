@@ -192,6 +192,8 @@ class PayoutData:
     """Nothing of it is sent any more: the money is given back as soon as the rail proves that nothing is paid."""
     place: str = ""
     """Names the destination; empty where an older version took it in."""
+    charged: tuple[tuple[str, str], ...] = ()
+    """What the rail charged for each payment that is proven, as it wrote it, behind what it calls the payment."""
 
     @property
     def scope(self) -> str:
@@ -327,6 +329,17 @@ class PayoutData:
         if reference not in (self.paid_by, *also):
             also = (*also, reference)
         return replace(self.with_attempt(reference, paid_as=names), also_paid=(*also, *names[1:]))
+
+    @property
+    def payments(self) -> int:
+        """How many payments of it are known to be paid."""
+        return sum(len(one.paid_as) or self.is_paid(one.reference) for one in self.attempts)
+
+    def with_charges(self, proofs: Iterable[Evidence]) -> "PayoutData":
+        """Keep what the rail says that it charged; it does so no less where the money comes back later."""
+        named = {one.reference: dict(one.details).get("fee", "") for one in proofs}
+        charged = dict(self.charged) | {name: fee for name, fee in named.items() if fee}
+        return replace(self, charged=tuple(charged.items())) if len(charged) > len(self.charged) else self
 
     def without_payments(self, reference: str) -> "PayoutData":
         """Forget that an attempt was paid: it is proven that it was not, so that a payment of it would be news."""

@@ -1,7 +1,7 @@
 """Everything a payout can be and do is in this table; nothing else decides."""
 
 from machines.core.clock import DAY_S, HOUR_S, MINUTE_S
-from machines.core.lifecycle import By, Lifecycle, Move, Position, State
+from machines.core.lifecycle import By, Lifecycle, Move, Position, RailPosition, State
 
 REQUESTED = "REQUESTED"
 APPROVED = "APPROVED"
@@ -15,6 +15,7 @@ CANCELLED = "CANCELLED"
 CONTRADICTED = "CONTRADICTED"
 
 _AVAILABLE, _HELD, _PAID = Position.AVAILABLE, Position.HELD, Position.PAID
+_IN_FLIGHT, _SETTLED = RailPosition.IN_FLIGHT, RailPosition.SETTLED
 
 # fmt: off
 STATES = (
@@ -23,13 +24,13 @@ STATES = (
     State(name=APPROVED, means="Will be paid when the next batch opens.",
           by=By.POLLER, every_s=10 * MINUTE_S, stuck_after_s=6 * HOUR_S, position=_HELD, cleared=True, public="approved"),
     State(name=PROCESSING, means="Handed to the rail, or about to be.",
-          by=By.POLLER, every_s=30, stuck_after_s=2 * HOUR_S, position=_HELD, sends=True, public="processing"),
+          by=By.POLLER, every_s=30, stuck_after_s=2 * HOUR_S, position=_HELD, at_rail=_IN_FLIGHT, sends=True, public="processing"),
     State(name=UNCONFIRMED, means="It may have left; it is being looked for.",
-          by=By.POLLER, every_s=30, stuck_after_s=30 * MINUTE_S, position=_HELD, may_have_left=True, cleared=True, public="processing"),
+          by=By.POLLER, every_s=30, stuck_after_s=30 * MINUTE_S, position=_HELD, at_rail=_IN_FLIGHT, may_have_left=True, cleared=True, public="processing"),
     State(name=FAILED, means="Proven not paid; tried again by itself a few times, then a person decides.",
           by=By.POLLER, every_s=6 * HOUR_S, stuck_after_s=DAY_S, position=_HELD, may_have_left=True, cleared=True, public="failed"),
     State(name=COMPLETED, means="Paid, with proof; watched for some days, because a bank may send it back.",
-          by=By.POLLER, every_s=6 * HOUR_S, position=_PAID, may_have_left=True, final=True, public="paid"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_PAID, at_rail=_SETTLED, may_have_left=True, final=True, public="paid"),
     State(name=REVERSED, means="Paid, and came back; the provider has it available again.",
           by=By.POLLER, every_s=6 * HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="returned"),
     State(name=REJECTED, means="A reviewer said no, or there is no such account; watched as CANCELLED is.",
@@ -37,7 +38,7 @@ STATES = (
     State(name=CANCELLED, means="Given back unpaid; watched for some days if anything was ever sent.",
           by=By.POLLER, every_s=6 * HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="cancelled"),
     State(name=CONTRADICTED, means="Paid after it was given back: the provider may owe it.",
-          by=By.POLLER, every_s=6 * HOUR_S, position=_PAID, may_have_left=True, final=True, public="paid"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_PAID, at_rail=_SETTLED, may_have_left=True, final=True, public="paid"),
 )
 
 MOVES = (

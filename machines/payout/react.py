@@ -27,6 +27,7 @@ from machines.payout.paid import (
     watched,
 )
 from machines.payout.policy import PayoutPolicy
+from machines.payout.rail_share import rail_share
 from machines.payout.rediscovery import rediscovered
 from machines.payout.unpaid import all_proven_unpaid, answer_wish, not_paid, passed_over, retried, wanted_back
 
@@ -44,6 +45,7 @@ def payout(
         open_until=policy.stays_until,
         reseal=PayoutData.resealed,
         adoption=permit.ADOPTION,
+        rail_share=rail_share,
     )
 
 
@@ -53,6 +55,8 @@ def react(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -
     unfinished = record.sending is Sending.LOST and current is not None and not (current.sent or current.failed)
     if unfinished:
         record = replace(record, data=record.data.with_current(sent=True, unknown=True))
+    if isinstance(fact, f.Paid):
+        record = replace(record, data=record.data.with_charges((fact.evidence, *fact.also)))
     decision = _decided(policy, record, fact, now)
     if unfinished and decision.recorded and decision.data is None:
         decision = decision.but(data=record.data)

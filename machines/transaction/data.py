@@ -161,6 +161,11 @@ def owner_of_lane(name: str) -> Owner:
     return Owner(f"lane:{name}")
 
 
+def lane_of(owner: Owner) -> str:
+    """Give the name of the lane that owns a record."""
+    return owner.partition(":")[2]
+
+
 def lane_id(name: str, shards: int) -> RecordId:
     return derived_id("lane", shard_for(owner_of_lane(name), shards), name)
 

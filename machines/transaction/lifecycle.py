@@ -1,7 +1,7 @@
 """Everything a lane, a payment in it and a transaction of it can be and do is in these tables; nothing else decides."""
 
 from machines.core.clock import HOUR_S, MINUTE_S
-from machines.core.lifecycle import By, Lifecycle, Move, State
+from machines.core.lifecycle import By, Lifecycle, Move, RailPosition, State
 
 OPEN = "OPEN"
 HALTED = "HALTED"
@@ -18,6 +18,8 @@ MINED = "MINED"
 FINAL = "FINAL"
 REVERTED = "REVERTED"
 DISPLACED = "DISPLACED"
+
+_IN_FLIGHT, _SETTLED = RailPosition.IN_FLIGHT, RailPosition.SETTLED
 
 # fmt: off
 LANE = Lifecycle(
@@ -39,9 +41,9 @@ PAYMENT = Lifecycle(
     "payment",
     states=(
         State(name=QUEUED,  means="Waits until the lane signs for it.", by=By.OUTSIDE, stuck_after_s=HOUR_S, cleared=True),
-        State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, stuck_after_s=HOUR_S, may_have_left=True, cleared=True),
-        State(name=SETTLED, means="Paid, deep enough in the chain.", by=By.NOBODY, final=True, may_have_left=True),
-        State(name=SHORT,   means="Less came to the payee than was sent; a person decides.", by=By.PERSON, stuck_after_s=MINUTE_S, may_have_left=True),
+        State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, at_rail=_IN_FLIGHT, stuck_after_s=HOUR_S, may_have_left=True, cleared=True),
+        State(name=SETTLED, means="Paid, deep enough in the chain.", by=By.NOBODY, at_rail=_SETTLED, final=True, may_have_left=True),
+        State(name=SHORT,   means="Less came to the payee than was sent; a person decides.", by=By.PERSON, at_rail=_SETTLED, stuck_after_s=MINUTE_S, may_have_left=True),
         State(name=FAILED,  means="Proven not paid.", by=By.NOBODY, final=True),
     ),
     moves=(
@@ -64,9 +66,9 @@ TRANSACTION = Lifecycle(
         State(name=SIGNED,    means="Its bytes are written down and go out now.", by=By.POLLER, every_s=2, stuck_after_s=10 * MINUTE_S, sends=True),
         State(name=SENT,      means="Waits to be mined.", by=By.POLLER, every_s=2, stuck_after_s=HOUR_S, sends=True),
         State(name=MINED,     means="In a block, not yet deep enough.", by=By.POLLER, every_s=2, stuck_after_s=HOUR_S, may_have_left=True),
-        State(name=FINAL,     means="Done, deep enough; watched while the chain could still forget it.", by=By.POLLER, every_s=60, may_have_left=True, final=True),
-        State(name=REVERTED,  means="Mined deep enough, and did nothing; watched while the chain could still forget it.", by=By.POLLER, every_s=60, may_have_left=True, final=True),
-        State(name=DISPLACED, means="Another transaction took its nonce; watched while the chain could still forget that.", by=By.POLLER, every_s=60, final=True),
+        State(name=FINAL,     means="Done, deep enough; watched while the chain could still forget it.", by=By.POLLER, at_rail=_SETTLED, every_s=60, may_have_left=True, final=True),
+        State(name=REVERTED,  means="Mined deep enough, and did nothing; watched while the chain could still forget it.", by=By.POLLER, at_rail=_SETTLED, every_s=60, may_have_left=True, final=True),
+        State(name=DISPLACED, means="Another transaction took its nonce; watched while the chain could still forget that.", by=By.POLLER, at_rail=_SETTLED, every_s=60, final=True),
     ),
     moves=(
         #    trigger    from             to          because

@@ -15,6 +15,7 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction import permit, react_lane, react_payment
 from machines.transaction.data import PaymentData, PaymentRecord, TransactionData, TransactionRecord, hash_claim
+from machines.transaction.rail_share import gas_share
 
 Choice = Decision[TransactionData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
@@ -29,7 +30,13 @@ def transaction(
     acts: dict[str, Act[TransactionData]], prove: Prove[TransactionData] | None = None
 ) -> Machine[TransactionData]:
     return Machine(
-        lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts, prove=prove, adoption=permit.TRANSACTIONS
+        lifecycle=s.TRANSACTION,
+        data=TransactionData,
+        react=react,
+        acts=acts,
+        prove=prove,
+        adoption=permit.TRANSACTIONS,
+        rail_share=gas_share,
     )
 
 

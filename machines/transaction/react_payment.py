@@ -14,12 +14,20 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction import permit
 from machines.transaction.data import PaymentData, PaymentRecord, TransactionData
+from machines.transaction.rail_share import payment_share
 
 Choice = Decision[PaymentData]
 
 
 def payment(prove: Prove[PaymentData] | None = None) -> Machine[PaymentData]:
-    return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react, prove=prove, adoption=permit.PAYMENTS)
+    return Machine(
+        lifecycle=s.PAYMENT,
+        data=PaymentData,
+        react=react,
+        prove=prove,
+        adoption=permit.PAYMENTS,
+        rail_share=payment_share,
+    )
 
 
 def react(record: PaymentRecord, fact: Fact, _: Millis) -> Choice:

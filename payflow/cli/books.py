@@ -3,10 +3,11 @@
 Reconciling is the only way to open rails that the sequence guard closed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, cast
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from machines.core.clock import Millis
@@ -33,6 +34,7 @@ from payflow.cli.terminal import (
     typed,
 )
 from payflow.desk.books import Believed, check, faults_of
+from payflow.desk.rails import NOT_OPENED, RailRow, equations_of, opening_of, post_opening, rows_of
 from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
 from payflow.desk.reconcile.reconciler import ReconciledRail, Reconciler
 from payflow.shown import exact
@@ -58,7 +60,13 @@ async def ledger(
         str | None, typer.Option(help="What is believed where both could be right: account or journal.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why the correction is right, for the second person.")] = "",
+    opens: Annotated[
+        bool, typer.Option("--open", help="Post the rails' side of what an older version left, once; shown before.")
+    ] = False,
+    yes: Yes = False,
 ) -> Code:
+    if opens:
+        return await _open(terminal, payflow, yes=yes)
     if correct is not None:
         return await _correct(terminal, payflow, owner or "", correct, believe, reason)
     return await (_all(terminal, payflow) if owner is None else _of(terminal, payflow, owner))
@@ -81,16 +89,24 @@ async def _of(terminal: Terminal, payflow: Payflow, owner: str) -> Code:
 
 async def _all(terminal: Terminal, payflow: Payflow) -> Code:
     books, _ = await check(payflow.store)
-    columns, totals = _columns(payflow.store.records.assets, "all owners"), sorted(books.totals.items())
+    assets = payflow.store.records.assets
+    columns, totals = _columns(assets, "all owners"), sorted(books.totals.items())
+    rails, equations = rows_of(books.rails, assets), equations_of(books, assets)
     terminal.tell(
         {
             "accounts": books.accounts,
             "totals": [json_of(columns, one) for one in totals],
+            "rails": [json_of(RAIL, one) for one in rails],
+            "rails_opened": books.rails_opened,
+            "equations": [json_of(EQUATION, one) for one in equations],
             "conserved": books.conserved,
             "faults": books.faults,
         },
         drawn(columns, totals),
         "",
+        *_rails_drawn(rails),
+        *(Text(clean(one.says), "green" if one.holds else "bold red") for one in equations),
+        *([] if books.rails_opened else [Text(clean(NOT_OPENED), "yellow")]),
         *(Text(clean(fault), "bold red") for fault in books.faults),
         Text(f"{books.accounts:,} accounts. Conserved: nothing was lost, nothing was made.", "green")
         if books.conserved
@@ -100,6 +116,64 @@ async def _all(terminal: Terminal, payflow: Payflow) -> Code:
         ),
     )
     return Code.OK if books.conserved else Code.REFUSED
+
+
+RAIL = (
+    Column("rail", None),
+    Column("asset", None),
+    Column("parts", None),
+    Column("expected", None),
+    Column("wallet", None),
+    Column("unexplained", None),
+)
+EQUATION = (
+    Column("asset", None),
+    Column("left", None),
+    Column("right", None),
+    Column("holds", None),
+)
+
+
+def _rails_drawn(rows: Sequence[RailRow]) -> list[Table | str]:
+    """Draw what the rails have, and their wallets."""
+    if not rows:
+        return []
+
+    def of(title: str) -> Column:
+        return Column(title, f"{title}>", lambda one: one.parts[title])
+
+    parts = list(map(of, rows[0].parts))
+    wallet = (
+        Column("expected", "should hold>"),
+        Column("wallet", "holds>", lambda one: one.wallet or "not known"),
+        Column("unexplained", "unexplained>"),
+    )
+    name = Column("rail", "the rails' side", lambda one: f"{one.rail} {one.asset}")
+    return [drawn([name, *parts], rows), "", drawn([name, *wallet], rows), ""]
+
+
+async def _open(terminal: Terminal, payflow: Payflow, *, yes: bool) -> Code:
+    """Show what the rails' side of an older version's records is, and post it."""
+    who = await terminal.acting(payflow)
+    assets = payflow.store.records.assets
+    found = await opening_of(payflow.store)
+    rows = rows_of(found.rails, assets)
+    if not yes and not terminal.as_json:
+        terminal.tell({}, *_rails_drawn(rows))
+        rows = []
+        terminal.confirm(
+            [
+                f"This is of {found.records:,} records whose rails' side is not posted. Stop older processes first.",
+                "From then on both sides of the books are compared.",
+            ]
+        )
+    done = await post_opening(payflow.store, who)
+    terminal.tell(
+        {"records": done.records, "rails": [json_of(RAIL, one) for one in rows_of(done.rails, assets)]},
+        *_rails_drawn(rows),
+        Text(f"Posted, of {done.records:,} records. Both sides of the books are compared from now on.", "green"),
+    )
+    return Code.OK
 
 
 async def _correct(

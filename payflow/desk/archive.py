@@ -24,9 +24,9 @@ from machines.core.record import Record
 from payflow.config import Settings
 from payflow.shown import utc
 from payflow.store import backup, sealed_file
+from payflow.store.accounts import Posting
 from payflow.store.archive import RawRecord
 from payflow.store.codec import HistoryEvent, chain_fault, read_event
-from payflow.store.ledger import Posting
 from payflow.store.registers.audit import AuditLine
 from payflow.store.sealed_file import FileKeys
 from payflow.store.seals import keys_given

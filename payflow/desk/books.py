@@ -18,9 +18,11 @@ from payflow.desk.daily_limits import count_anew, wrong_figures
 from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
 from payflow.store import keys
+from payflow.store.accounts import AnyDifference
 from payflow.store.integrity import IntegrityFault
-from payflow.store.ledger import CORRECTED, Difference, LedgerCheck, LedgerReport, PostedSums
+from payflow.store.ledger import CORRECTED, LedgerCheck, LedgerReport, PostedSums
 from payflow.store.pauses import BOOKS, EVERYTHING
+from payflow.store.rail_side import RAIL
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 
@@ -116,14 +118,23 @@ async def freeze(store: Store, books: LedgerReport) -> None:
     now = await store.records.now()
     why = {owner: f"the books are false: {said}" for owner, said in books.forged.items()}
     why |= {one.owner: f"the books are false: {one.said()[0]}" for one in books.differences}
-    beyond = books.unreadable or [fault for one in books.differences if one.journal_is_false for fault in one.said()]
+    beyond = (
+        books.unreadable
+        or books.uneven
+        or [fault for one in books.differences if one.journal_is_false for fault in one.said()]
+    )
     if beyond or len(why) > FEW:
         for machine in store.records.machines.values():
             if machine.money:
                 said = beyond[0] if beyond else f"{len(why)} accounts are false, {min(why)} among them"
                 await store.pauses.pause(f"machine:{machine.name}", BOOKS, f"the books are false: {said}", now)
     for owner in sorted(why)[:MOST_FROZEN]:
-        await store.pauses.pause(f"owner:{owner}", BOOKS, why[owner], now)
+        await store.pauses.pause(scope_of(owner), BOOKS, why[owner], now)
+
+
+def scope_of(account: Owner) -> str:
+    """Say what is paused where an account is false: its owner's payouts, or the rail."""
+    return account if account.startswith(RAIL) else f"owner:{account}"
 
 
 async def stop_on_false_list(store: Store) -> None:
@@ -167,7 +178,7 @@ def correction(store: Store) -> Verb:
             found, becomes=proposal.seen["becomes"], posting=proposal.seen["posting"], cause=cause
         ):
             raise Conflict(f"The account of {owner} moved a moment ago: look again, and propose it anew.")
-        return f"Done: the books of {owner} agree in {asset}. `payflow resume owner:{owner}` lets their payouts go on."
+        return f"Done: the books of {owner} agree in {asset}. `payflow resume {scope_of(owner)}` lets payouts go on."
 
     return Verb(CORRECTION, _correction_says, do)
 
@@ -193,7 +204,7 @@ async def correction_of(store: Store, owner: Owner, asset: str, believe: Believe
     return f"{owner}/{asset}", planned(found, believe)
 
 
-def planned(found: Difference, believe: Believed | None) -> dict[str, str]:
+def planned(found: AnyDifference, believe: Believed | None) -> dict[str, str]:
     """Say which figures or which posting would make the books agree."""
     believe = believe or _which(found)
     if not (found.journal_agrees if believe == "journal" else found.account_agrees):
@@ -223,7 +234,7 @@ def planned(found: Difference, believe: Believed | None) -> dict[str, str]:
     }
 
 
-def _which(found: Difference) -> Believed:
+def _which(found: AnyDifference) -> Believed:
     if found.journal_agrees == found.account_agrees:
         both = "Both" if found.journal_agrees else "Neither"
         raise BadInput(

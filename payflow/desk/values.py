@@ -4,8 +4,9 @@ Nothing here writes. Pages and commands import commits, pauses, proposals and bo
 """
 
 from payflow.engine.step import Applied
+from payflow.store.accounts import LedgerAccount
 from payflow.store.integrity import IntegrityFault
-from payflow.store.ledger import JournalCursor, LedgerAccount, LedgerCheck, LedgerReport
+from payflow.store.ledger import JournalCursor, LedgerCheck, LedgerReport
 from payflow.store.pauses import EVERYTHING, Pause, scope_of_shard
 from payflow.store.registers.proposals import Proposal
 

@@ -9,10 +9,11 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
+from payflow.store.accounts import Posting
 from payflow.store.codec import chain, chain_fault, digest, encode, event_bytes, left_by
-from payflow.store.ledger import Ledger, Posting
+from payflow.store.ledger import Ledger
 from payflow.store.link import Link
-from payflow.store.macs import Body, Forged
+from payflow.store.macs import Body, Forged, Macs
 from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, SWAP, UNARCHIVE
 from payflow.store.stored import BROUGHT_BACK, ArchivedStub, archived_stub, read_stub, signed_parts
@@ -135,6 +136,8 @@ class Archive(OverRecords):
             fields |= {"asset": stub.asset, "units": stub.units}
         if mac:
             fields["mac"] = mac
+        if stub.share:
+            fields["share"] = stub.share
         fingerprint = (known or b"").decode().rsplit(" ", 3)[0]
         if fingerprint not in ("", NONE):
             fields["print"] = fingerprint
@@ -153,11 +156,7 @@ class Archive(OverRecords):
             macs = self._records.macs
             if after == before and (not stub.mac or macs.is_current(stub.mac)):
                 return False
-            if stub.mac:
-                macs.check(stub.mac, *signed_parts(record_id, stub))
-            fresh = replace(stub, data=encode(after) if stub.data else b"", mac=b"")
-            if stub.mac:
-                fresh = replace(fresh, mac=macs.sign(*signed_parts(record_id, fresh)))
+            fresh = changed_stub(macs, record_id, stub, data=encode(after) if stub.data else b"")
             if await self._link.run(SWAP, [keys.tombs(shard)], record_id, content, encode(fresh)):
                 return True
         return False
@@ -227,4 +226,14 @@ def _stub(record: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStu
         fields["hash"],
         int(fields["made"]),
         record.since,
+        share=fields.get("share", b"").decode(),
     )
+
+
+def changed_stub(macs: Macs, record_id: RecordId, stub: ArchivedStub, **changes: Any) -> ArchivedStub:
+    """Give what is left of a record with other parts, signed anew; raises where it is not what we left."""
+    if not stub.mac:
+        return replace(stub, **changes)
+    macs.check(stub.mac, *signed_parts(record_id, stub))
+    fresh = replace(stub, mac=b"", **changes)
+    return replace(fresh, mac=macs.sign(*signed_parts(record_id, fresh)))

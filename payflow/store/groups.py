@@ -5,26 +5,20 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from machines.core.clock import Millis
 from machines.core.decision import Claim, Decision, Message, New
 from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
-from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position, State
+from machines.core.lifecycle import OVERRIDE, By, Position, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record, Sending
 from payflow.store.codec import GENESIS, chain, digest, encode, event_bytes, left_by
 from payflow.store.macs import NO_MACS, Body, Macs
-from payflow.store.stored import Poison, Stored
+from payflow.store.rail_side import RailOp, on_rail
+from payflow.store.stored import Stored
 
 CREATED = "Created"
-PARKED = "Parked"
-UNPARKED = "Unparked"
-RESEALED = "Resealed"
-ADOPTED = "Adopted"
-
-AS_IT_IS = -2
-"""For `after_ms`: whether and when a record is looked at, and who holds it, stays as it is, whatever that is now."""
-TRIES_AS_THEY_ARE = -1
 
 # ── the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 # Each op goes to the script as an array: its tag, and its fields in this order. op_<tag>.lua takes them under the same
@@ -56,6 +50,7 @@ class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
     open_states: list[str]
     claims: list[str]
     messages: list[Place]
+    rail: RailOp | Absent
 
 
 class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
@@ -81,6 +76,7 @@ class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
     releases: list[str]
     messages: list[Place]
     sends: Literal["", "settled", "none"]
+    rail: RailOp | Absent
 
 
 class StayOp(msgspec.Struct, array_like=True, tag="stay", gc=False):
@@ -159,6 +155,7 @@ def create(
     told = machine.reseal(new.data, lambda _, place: ("", place)) if machine.reseal else new.data
     event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, told, *more)
     newest, position = chain(event), _position(made_in)
+    after = Record(new.id, new.machine, made_in.name, 1, new.owner, new.amount, new.data, Millis(at), Millis(at))
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(
         CreateOp(
@@ -179,14 +176,15 @@ def create(
             most_daily=new.limits.most_daily,
             open_states=[name for name, one in lifecycle.states.items() if one.position is Position.HELD],
             claims=_flat(new.claims),
-            messages=_placed(group, new.id, at, new.messages),
+            messages=placed(group, new.id, at, new.messages),
+            rail=on_rail(group.macs, machine, after),
         )
     )
 
 
 def decide(
     group: WriteGroup,
-    lifecycle: Lifecycle,
+    machine: AnyMachine,
     stored: Stored,
     decision: Decision[Any],
     fact: Fact,
@@ -200,7 +198,7 @@ def decide(
 
     `settled` says of a look that learned nothing that nothing of what it sent, if anything, has left.
     """
-    record = stored.record
+    record, lifecycle = stored.record, machine.lifecycle
     source = lifecycle.state(record.state)
     if decision.trigger == OVERRIDE:
         target = lifecycle.state(decision.to or "")
@@ -242,6 +240,20 @@ def decide(
     if decision.alarm:
         says = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
         messages = (*messages, Message("alarm", says))
+    after = Record(
+        record.id,
+        record.machine,
+        target.name,
+        record.version + 1,
+        record.owner,
+        record.amount,
+        record.data if decision.data is None else decision.data,
+        record.created_at,
+        record.since if target is source else stored.at,
+        tries,
+        parked,
+        Sending.NO if stored.fence else record.sending,
+    )
     group.ops.append(
         MoveOp(
             id=record.id,
@@ -261,67 +273,12 @@ def decide(
             parked=parked,
             claims=_flat(decision.claims),
             releases=_flat(decision.releases),
-            messages=_placed(group, record.id, stored.at, messages),
+            messages=placed(group, record.id, stored.at, messages),
             sends="none" if decision.unsent else "settled" if stored.fence else "",
+            rail=on_rail(group.macs, machine, after, stored.share),
         )
     )
-    return Record(
-        record.id,
-        record.machine,
-        target.name,
-        record.version + 1,
-        record.owner,
-        record.amount,
-        record.data if decision.data is None else decision.data,
-        record.created_at,
-        record.since if target is source else stored.at,
-        tries,
-        parked,
-        Sending.NO if stored.fence else record.sending,
-    )
-
-
-def mark(
-    group: WriteGroup,
-    stored: Stored | Poison,
-    fact: str,
-    why: str,
-    who: str,
-    *,
-    after_ms: int,
-    parked: str = "",
-    messages: tuple[Message, ...] = (),
-    data: bytes | None = None,
-) -> None:
-    """Add an event that changes nothing but whether, and when, a record is looked at; or how its data are written."""
-    record = stored.record
-    body = stored.body if data is None else stored.body._replace(digest=digest(record.owner, data))
-    left = left_by(b"" if data is None else body.digest)
-    event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, left)
-    newest = chain(event)
-    group.ops.append(
-        MoveOp(
-            id=record.id,
-            version=record.version,
-            fence=stored.fence,
-            state=record.state,
-            to=record.state,
-            from_position=False,
-            to_position=False,
-            data=False if data is None else group.place(data),
-            event=group.place(event),
-            hash=group.place(newest),
-            mac=group.signed(record.id, record.state, record.version + 1, newest, body),
-            posting="",
-            after_ms=after_ms,
-            tries=TRIES_AS_THEY_ARE if after_ms == AS_IT_IS else 0,
-            parked=parked,
-            claims=[],
-            releases=[],
-            messages=_placed(group, record.id, stored.at, messages),
-            sends="",
-        )
-    )
+    return after
 
 
 def _position(state: State) -> str | Absent:
@@ -338,5 +295,5 @@ def _flat(claims: Iterable[Claim]) -> list[str]:
     return [part for claim in claims for part in (claim.space, claim.value)]
 
 
-def _placed(group: WriteGroup, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[Place]:
+def placed(group: WriteGroup, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[Place]:
     return [group.place(encode((message.kind, record_id, at, message.body))) for message in messages]

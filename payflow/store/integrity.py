@@ -8,8 +8,10 @@ from typing import NamedTuple
 from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By
+from machines.core.rail_share import written
 from payflow.store import keys
 from payflow.store.codec import UnreadableRecord, chain_fault, contradicted, digest
+from payflow.store.ledger import RAILS_OPENED
 from payflow.store.link import paged
 from payflow.store.macs import Forged
 from payflow.store.records import OverRecords
@@ -17,6 +19,7 @@ from payflow.store.records import OverRecords
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
 NOT_SIGNED = "its newest commit is not signed: `payflow permit ls` says what to do"
+UNPOSTED = "what is posted of it on its rail's side is not what its state says: `payflow ledger --open` posts it"
 _CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units", "owner", "data", "made")
 
 
@@ -98,7 +101,7 @@ class Integrity(OverRecords):
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
             data_digest = digest((owner or b"").decode(), data or b"")
-            why, forged = unreadable[place]
+            why, forged, unposted = unreadable[place]
             known = not broken and (forged or not why)
             differs = contradiction(events, state, version, (asset, units), data_digest) if known else ""
             problems = {
@@ -110,6 +113,7 @@ class Integrity(OverRecords):
                 f"its history is not whole: {broken}": bool(broken),
                 f"somebody changed it beside its history: {differs}": bool(differs),
                 why: bool(why) and not (forged and differs),
+                UNPOSTED: unposted,
                 f"nobody will ever look at it in {_text(state)}": due is None
                 and not parked
                 and self._watched(machine_name, _text(state)),
@@ -117,17 +121,28 @@ class Integrity(OverRecords):
             found.append([problem for problem, is_so in problems.items() if is_so])
         return found
 
-    async def _unreadable(self, record_id: RecordId) -> tuple[str, bool]:
-        """Say why a record of one of our machines cannot be used, empty when it can; and whether it was forged."""
-        if parse_id(record_id)[0] not in self._records.machines:
-            return "", False
+    async def _unreadable(self, record_id: RecordId) -> tuple[str, bool, bool]:
+        """Say why a record of one of our machines cannot be used, empty when it can; and whether it was forged.
+
+        The last is whether its share of the rail's side is another one than is posted.
+        """
+        machine = self._records.machines.get(parse_id(record_id)[0])
+        if machine is None:
+            return "", False, False
         try:
-            trusted = self._records.trusts(await self._records.read(record_id))
+            stored = await self._records.read(record_id)
+            trusted = self._records.trusts(stored)
+            share = written(machine.rail_share(stored.record)) if machine.rail_share else ""
         except StoreUnavailable:
             raise
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
-            return str(error), isinstance(error, Forged)
-        return "" if trusted else NOT_SIGNED, not trusted
+            return str(error), isinstance(error, Forged), False
+        # What an older version left is posted when the rails' side is opened.
+        unposted = share != stored.share and (bool(stored.share) or await self._is_opened())
+        return "" if trusted else NOT_SIGNED, not trusted, unposted
+
+    async def _is_opened(self) -> bool:
+        return bool(await self._link.ask("HEXISTS", keys.META, RAILS_OPENED))
 
     def _watched(self, machine: str, state: str) -> bool:
         """Whether a poller must look at the records of a state."""

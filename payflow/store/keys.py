@@ -325,6 +325,13 @@ KEYS = (
     account := Key(
         "{pf:SS}:acct:<owner>", "hash", "<ASSET>.available, .held, .paid, .funded, .owed", "commit", "ledger"
     ),
+    rails := Key(
+        "{pf:SS}:rails",
+        "hash",
+        "the rails' side: <rail> <ASSET>.<part> of what the shard's records have there, and of what statements say",
+        "commit, book",
+        "ledger",
+    ),
     Key("{pf:SS}:open:<owner>", "set", "the owner's requests that may still be open", "commit", "commit"),
     unique := Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
     Key("{pf:SS}:clawed", "hash", "earning -> units taken back of it", "commit", "commit"),
@@ -387,6 +394,7 @@ FIELDS = {
     "print": "fingerprint of the request that made it",
     "sending": "the fence under which a send was begun, until a commit says what came of it",
     "mac": "the version that was signed, and its signature, see macs.py; absent where an older version made it",
+    "share": "what it has in the accounts of its rail, as far as that is posted; absent where nothing ever was",
     "fence": "counts leases and their ends: odd while the record is leased",
     "poke": "somebody wants a look as soon as the lease is given back",
     "parked": "why it was set aside; absent while it is looked at",

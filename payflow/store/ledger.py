@@ -2,24 +2,47 @@
 
 import hashlib
 import heapq
-import re
 from array import array
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import permutations
 from typing import NamedTuple
 
 from machines.core.clock import DAY, MINUTE, Millis
+from machines.core.errors import BadInput, Conflict, KeyReused
 from machines.core.ids import Owner, is_id
-from machines.core.lifecycle import Position
+from machines.core.lifecycle import Position, RailPosition
+from machines.core.rail_share import REST, RailPart, RailShare, written
+from machines.core.rail_share import read as read_share
 from payflow.store import keys
-from payflow.store.codec import encode, read_event
+from payflow.store.accounts import (
+    AccountKey,
+    AnyDifference,
+    BothSides,
+    Difference,
+    LedgerAccount,
+    Posting,
+    RailAccount,
+    RailDifference,
+    RailKey,
+    Sums,
+    account_of_figures,
+    accounts_of,
+    digest_of,
+    exact,
+    place_of,
+    posting_of,
+    rail_accounts_of,
+    sides_of,
+)
+from payflow.store.codec import read_event
 from payflow.store.link import PAGE, paged
 from payflow.store.macs import Forged, of_text
+from payflow.store.rail_side import RAIL, RailOp, posted, rail_account
 from payflow.store.records import OverRecords
-from payflow.store.scripts import CORRECT, SWAP
+from payflow.store.scripts import BOOK, CORRECT, SWAP
 from payflow.store.stored import read_stub
 
 # How often what seems wrong is read again before it is said to be wrong.
@@ -29,140 +52,10 @@ MOST_AT_ONCE = 2**64 - 1
 FEW_FRESH = 4_096
 CORRECTED = "corrected by "
 """What the cause of a correction begins with."""
+RAILS_OPENED = "rails_opened"
 _CHECK = "books"
 _NEWEST = (2**64, 0)
 _STATED = "stated"
-_SEAL = re.compile(r"\d+\.[A-Za-z0-9_-]{27}")
-
-
-@dataclass(slots=True)
-class LedgerAccount:
-    """One owner's money in one asset, in ledger units."""
-
-    available: int = 0
-    held: int = 0
-    paid: int = 0
-    funded: int = 0
-    owed: int = 0
-
-    @property
-    def imbalance(self) -> int:
-        """What `funded + owed` and `available + held + paid` differ by: always zero."""
-        return self.funded + self.owed - self.available - self.held - self.paid
-
-    @property
-    def overdrawn(self) -> bool:
-        """Whether there is less than nothing anywhere, with which nobody may reckon."""
-        return min(self.available, self.held, self.paid, self.funded, self.owed) < 0
-
-    @property
-    def figures(self) -> str:
-        """Its figures in turn, as a checkpoint keeps them."""
-        return f"{self.available} {self.held} {self.paid} {self.funded} {self.owed}"
-
-    def add(self, other: "LedgerAccount") -> None:
-        for name in ("available", "held", "paid", "funded", "owed"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    def owes(self, entry: "Posting") -> int:
-        """Say how a posting changes what is owed: what comes in settles it, what was not there to leave is owed."""
-        if entry.target == Position.AVAILABLE:
-            return -min(self.owed, entry.units)
-        if entry.source == Position.AVAILABLE and entry.target != Position.HELD:
-            return max(0, entry.units - self.available)
-        return 0
-
-    def post(self, entry: "Posting") -> None:
-        """Add a posting."""
-        self.owed += entry.owed
-        for name, units in ((entry.source, -entry.units), (entry.target, entry.units)):
-            if name == "outside":
-                self.funded -= units
-            elif name == Position.AVAILABLE:
-                self.available += units + (entry.owed if entry.owed * units < 0 else 0)
-            else:
-                setattr(self, name, getattr(self, name) + units)
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One posting of the journal."""
-
-    id: str
-    owner: Owner
-    asset: str
-    source: str
-    target: str
-    units: int
-    owed: int
-    """By how much the owner's debt changed."""
-    cause: str
-    seal: str = ""
-    """The signature that its commit wrote behind the cause."""
-
-    @property
-    def number_in_seal(self) -> int:
-        """The version of its record that made it; of other postings the time, none where an older version made it."""
-        return int(self.seal.partition(".")[0] or 0)
-
-    @property
-    def number(self) -> int:
-        """Its place among those of one millisecond."""
-        return int(self.id.partition("-")[2])
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """An account that is not what the journal or the records say."""
-
-    owner: Owner
-    asset: str
-    account: LedgerAccount
-    journal: LedgerAccount
-    """What the postings sum to."""
-    holding: int
-    """What the records that hold sum to."""
-
-    @property
-    def account_agrees(self) -> bool:
-        """Whether the account agrees with itself and with the records."""
-        return not self.account.imbalance and self.account.held == self.holding
-
-    @property
-    def journal_agrees(self) -> bool:
-        """Whether the journal agrees with itself and with the records."""
-        return not self.journal.imbalance and self.journal.held == self.holding
-
-    @property
-    def journal_is_false(self) -> bool:
-        """Whether it is a posting that is missing, or too many, and not the account."""
-        return self.account_agrees and not self.journal_agrees
-
-    def missing_posting(self) -> str | None:
-        """Give the one posting that makes the journal say what the account says; None where none does."""
-        parts = ("available", "held", "paid", "funded", "owed")
-        lacks = LedgerAccount(*(getattr(self.account, part) - getattr(self.journal, part) for part in parts))
-        places = ("outside", Position.AVAILABLE, Position.HELD, Position.PAID)
-        for units in sorted({abs(getattr(lacks, part)) for part in parts} - {0}):
-            for source, target in permutations(places, 2):
-                entry = Posting("", self.owner, self.asset, source, target, units, lacks.owed, "")
-                sums = LedgerAccount()
-                sums.post(entry)
-                if sums == lacks:
-                    return f"{source} {target} {units} {lacks.owed}"
-        return None
-
-    def said(self) -> list[str]:
-        """Say what differs."""
-        name, account = f"{self.owner} {self.asset}", self.account
-        found = {
-            f"{name}: funded + owed and available + held + paid differ by {account.imbalance}.": account.imbalance,
-            f"{name}: the account is {account}, the journal sums to {self.journal}.": account != self.journal,
-            f"{name}: {account.held} is held, the records that hold sum to {self.holding}.": account.held
-            != self.holding,
-            f"{name}: there is less than nothing in the account, {account}.": account.overdrawn,
-        }
-        return [fault for fault, is_so in found.items() if is_so]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +71,16 @@ class LedgerReport:
     """What a walk over the whole ledger found."""
 
     totals: dict[str, LedgerAccount] = field(default_factory=dict)
+    rails: dict[RailKey, RailAccount] = field(default_factory=dict)
+    """The accounts of each rail in each asset, over all shards."""
+    rails_opened: bool = True
+    """Whether what was before the rails' side was kept is in it; before that nothing is said of both sides together."""
     accounts: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[AnyDifference] = field(default_factory=list)
+    sides: dict[str, BothSides] = field(default_factory=dict)
+    """What is paid on both sides, by asset, as postings sum up: a commit posts both, so they agree at any moment."""
+    uneven: list[str] = field(default_factory=list)
+    """Where what owners' accounts say that is paid is not what the rails' say."""
     unreadable: list[str] = field(default_factory=list)
     """What is kept in a form that no Payflow writes; whose money that is cannot be told."""
     forged: dict[Owner, str] = field(default_factory=dict)
@@ -188,12 +89,30 @@ class LedgerReport:
     @property
     def faults(self) -> list[str]:
         said = (fault for one in self.differences for fault in one.said())
-        return [*self.unreadable, *self.forged.values(), *said]
+        return [*self.unreadable, *self.forged.values(), *said, *self.uneven]
+
+    def count(self, name: Owner, asset: str, account: LedgerAccount | RailAccount) -> None:
+        """Add an account to the totals."""
+        if isinstance(account, RailAccount):
+            self.rails.setdefault((name.removeprefix(RAIL), asset), RailAccount()).add(account)
+        else:
+            self.accounts += 1
+            self.totals.setdefault(asset, LedgerAccount()).add(account)
+
+    def compare(self, shard: int, sides: Mapping[str, BothSides], *, judged: bool) -> None:
+        """Put both sides of a shard to the others, and say where they do not agree."""
+        for asset, one in sorted(sides.items()):
+            self.sides.setdefault(asset, BothSides()).add(one)
+            if judged and not one.agree:
+                self.uneven.append(
+                    f"{asset}, shard {shard:02d}: owners' accounts say that {exact(one.paid)} is paid, the rails' "
+                    f"(settled, and fees that payees bear, less what was paid twice) {exact(one.on_rails)}."
+                )
 
     @property
     def conserved(self) -> bool:
         """Whether nothing was lost and nothing was made."""
-        return not self.differences and not self.unreadable and not self.forged
+        return not (self.differences or self.unreadable or self.forged or self.uneven)
 
 
 class CreditedDay(NamedTuple):
@@ -213,11 +132,6 @@ class Statement(NamedTuple):
     """Of their sums."""
     due: bool
     """Whether that is still to be compared."""
-
-
-AccountKey = tuple[Owner, str]
-"""An owner and an asset."""
-Sums = defaultdict[AccountKey, LedgerAccount]
 
 
 class SeenSeals:
@@ -319,29 +233,34 @@ class Ledger(OverRecords):
         Payments may go on meanwhile: what seems wrong is read again, and is wrong if it was so twice while its account
         did not change. With what an earlier walk `posted` only newer postings are read.
         """
-        books = LedgerReport()
+        books = LedgerReport(rails_opened=await self.rails_opened())
+        keepers = (machine for machine in self._records.machines.values() if machine.money)
+        judged = books.rails_opened and all(machine.rail_share for machine in keepers)
         for shard in range(self._records.shards):
             try:
                 accounts = await self._accounts_of(shard)
-                for (_, asset), account in accounts.items():
-                    books.accounts += 1
-                    books.totals.setdefault(asset, LedgerAccount()).add(account)
+                for (name, asset), account in accounts.items():
+                    books.count(name, asset, account)
                 sums = posted if posted is not None else PostedSums()
                 books.differences += await self._differences(shard, accounts, sums)
                 books.forged |= sums.shards[shard].forged
+                books.compare(shard, sides_of(sums.shards[shard].sums), judged=judged)
             except (ValueError, AttributeError, IndexError) as error:
                 books.unreadable.append(f"Accounts or journal of shard {shard:02d} cannot be read: {error}.")
         return books
 
-    async def difference(self, owner: Owner, asset: str) -> Difference | None:
-        """Say what is wrong with one account; None when nothing is."""
-        shard = self._records.owner_shard(owner)
-        found = await self._differences(shard, await self._accounts_of(shard), PostedSums())
-        return next((one for one in found if (one.owner, one.asset) == (owner, asset)), None)
+    async def difference(self, owner: Owner, asset: str) -> AnyDifference | None:
+        """Say what is wrong with one account, or with a rail's in one shard; None when nothing is."""
+        shards = range(self._records.shards) if owner.startswith(RAIL) else (self._records.owner_shard(owner),)
+        for shard in shards:
+            for one in await self._differences(shard, await self._accounts_of(shard), PostedSums()):
+                if (one.owner, one.asset) == (owner, asset):
+                    return replace(one, shard=shard)
+        return None
 
-    async def correct(self, found: Difference, *, becomes: str, posting: str, cause: str) -> bool:
+    async def correct(self, found: AnyDifference, *, becomes: str, posting: str, cause: str) -> bool:
         """Write what two people decided, unless the account moved since; a posting is `source target units owed`."""
-        key = keys.sequence(self._records.owner_shard(found.owner))
+        key = keys.sequence(found.shard)
         entry = ""
         if posting:
             source, target, units, owed = posting.split(" ")
@@ -351,8 +270,56 @@ class Ledger(OverRecords):
             signed = units if owes == int(owed) else f"{units} {owed}"
             seal = self._records.macs.seal_posting((found.owner, found.asset, source, target, signed, cause), number)
             entry = f"{found.owner} {found.asset} {posting} {cause}{seal}"
-        words = (found.owner, found.asset, found.account.figures, becomes, entry)
-        return bool(await self._link.run(CORRECT, [key], *words))
+        rail = found.owner.removeprefix(RAIL)
+        place = (f"acct:{found.owner}", found.asset) if rail == found.owner else ("rails", f"{rail} {found.asset}")
+        seen, wanted = found.account.named, found.account.renamed(becomes)
+        names = sorted(seen.keys() | wanted.keys())
+        before, after = (" ".join(f"{name} {one.get(name, 0)}" for name in names) for one in (seen, wanted))
+        return bool(await self._link.run(CORRECT, [key], *place, before, after, entry))
+
+    async def book(self, rail: str, asset: str, part: RailPart, fine: int, reference: str, why: str) -> bool:
+        """Book a line of a rail's statement that no record of ours posts: a top-up (`FUNDED`), a charge (`FEES`).
+
+        `fine` is in parts of a ledger unit (see `FINE`), less than nothing for what was taken out or given back. Each
+        line is booked once under the rail's own `reference` for it; False when it was before.
+        """
+        if part is RailPart.WALLET:
+            raise BadInput("What is in a wallet is no line: book its balance.")
+        now = await self._records.now()
+        said = f"statement {reference}: {why}"
+        op = posted(self._records.macs, "", written(RailShare(rail, asset, {part: fine})), said, now)
+        line = f"{asset} {part} {fine}"
+        return await self._booked(rail, reference, line, "line", ("", ""), op)
+
+    async def book_balance(self, rail: str, asset: str, fine: int, at: Millis) -> bool:
+        """Book what a rail said that its wallet held at a time, in parts of a unit; False where a newer is known."""
+        shard = self._records.owner_shard(rail_account(rail))
+        while True:
+            known = (await self._rails_of(shard)).get((rail, asset), RailAccount())
+            before, after = (
+                written(RailShare(rail, asset, {RailPart.WALLET: one})) for one in (known.fine(RailPart.WALLET), fine)
+            )
+            op = posted(self._records.macs, before, after, f"balance at {at}", await self._records.now())
+            figures = [f"{RailPart.WALLET}{rest}" for rest in ("", REST)]
+            by = dict(zip(op.changes[::2], op.changes[1::2], strict=True))
+            # All of its figures, whether they change or not: a balance of nothing is one.
+            names = [f"{rail} {asset}.{name}" for name in figures]
+            op.changes = [word for name in names for word in (name, by.get(name, "0"))]
+            seen = tuple(str(known.units.get(name, 0)) for name in figures)
+            with suppress(Conflict):
+                return await self._booked(rail, f"balance {asset}", str(at), "balance", seen, op)
+
+    async def _booked(self, rail: str, name: str, what: str, kind: str, seen: tuple[str, ...], op: RailOp) -> bool:
+        words: tuple[str | int, ...] = (rail, name, what, kind, *seen, len(op.changes) // 2, *op.changes, *op.postings)
+        match await self._link.run(BOOK, [keys.sequence(self._records.owner_shard(rail_account(rail)))], *words):
+            case -1:
+                raise KeyReused(f"{name} of {rail}: something else is booked under this reference.")
+            case -2:
+                raise Conflict(f"{rail}: its balance was booked a moment ago.")
+            case -3:
+                raise BadInput(f"{what} is more than the books of {rail} hold.")
+            case booked:
+                return bool(booked)
 
     async def remember(self, check: LedgerCheck) -> None:
         """Keep what a walk found in place of what the one before did, for every process to tell."""
@@ -396,8 +363,8 @@ class Ledger(OverRecords):
                     sums.setdefault(asset, LedgerAccount()).add(account)
         return sums
 
-    async def _differences(self, shard: int, accounts: Sums, posted: PostedSums) -> list[Difference]:
-        found: dict[AccountKey, Difference] = {}
+    async def _differences(self, shard: int, accounts: Sums, posted: PostedSums) -> list[AnyDifference]:
+        found: dict[AccountKey, AnyDifference] = {}
         seen: Counter[AccountKey] = Counter()
         for _ in range(1 + MOST_READS):
             wrong = await self._wrong(shard, accounts, posted)
@@ -410,19 +377,42 @@ class Ledger(OverRecords):
             accounts = again
         return [found[place] for place in sorted(found) if seen[place] > 1]
 
-    async def _wrong(self, shard: int, accounts: Sums, posted: PostedSums) -> dict[AccountKey, Difference]:
+    async def _wrong(self, shard: int, accounts: Sums, posted: PostedSums) -> dict[AccountKey, AnyDifference]:
         sums, held = await self.walk(shard, posted), await self._held(shard)
-        places = accounts.keys() | sums.keys() | held.keys()
-        found = (Difference(*place, accounts[place], sums[place], held[place].held) for place in places)
-        return {(one.owner, one.asset): one for one in found if one.said()}
+        found: list[AnyDifference] = []
+        for key in accounts.keys() | sums.keys() | held.keys():
+            if key[0].startswith(RAIL):
+                under_way = held.on_rail(key).fine(RailPart.IN_FLIGHT)
+                found.append(RailDifference(*key, accounts.on_rail(key), sums.on_rail(key), under_way))
+            else:
+                found.append(Difference(*key, accounts.owned(key), sums.owned(key), held.owned(key).held))
+        return {(one.owner, one.asset): replace(one, shard=shard) for one in found if one.said()}
+
+    async def rails_opened(self) -> bool:
+        """Whether the rails' side has all that was before it was kept."""
+        return bool(await self._link.ask("HEXISTS", keys.META, RAILS_OPENED))
 
     async def _accounts_of(self, shard: int) -> Sums:
-        accounts: Sums = defaultdict(LedgerAccount)
+        accounts = Sums()
         async for key in self._link.keys(keys.account(shard, "*")):
             owner = Owner(key.partition(":acct:")[2])
             for asset, account in accounts_of(await self._link.ask("HGETALL", key)).items():
                 accounts[owner, asset] = account
+        for (rail, asset), on_rail in (await self._rails_of(shard)).items():
+            accounts[rail_account(rail), asset] = on_rail
         return accounts
+
+    async def _rails_of(self, shard: int) -> dict[RailKey, RailAccount]:
+        return rail_accounts_of(await self._link.ask("HGETALL", keys.rails(shard)))
+
+    async def rails(self) -> dict[RailKey, RailAccount]:
+        """Add up the accounts of each rail in each asset, over all shards."""
+        books = LedgerReport()
+        shards = range(self._records.shards)
+        for fields in await self._link.pipeline([("HGETALL", keys.rails(shard)) for shard in shards]):
+            for (rail, asset), account in rail_accounts_of(fields).items():
+                books.count(rail_account(rail), asset, account)
+        return books.rails
 
     async def walk(self, shard: int, posted: PostedSums) -> Sums:
         """Sum up the postings of a shard that came since the last walk, and see that commits of ours wrote them."""
@@ -436,7 +426,7 @@ class Ledger(OverRecords):
             found = await self._anew(shard)  # some were put away meanwhile
             await self._walk_on(shard, found)
         posted.shards[shard] = found
-        return _copy(found.sums)
+        return found.sums.copied()
 
     async def _anew(self, shard: int) -> ShardSums:
         """Begin a walk with what was put away."""
@@ -549,7 +539,8 @@ class Ledger(OverRecords):
         answers = await self._link.pipeline(commands)
         for place, one in enumerate(about):
             owned, *found_of_it = answers[4 * place : 4 * place + 4]
-            why = self._against_record(one, owned is not None, *found_of_it)
+            # A rail is no owner: the posting of the owner's side says the same of the record.
+            why = self._against_record(one, owned is not None or one.owner.startswith(RAIL), *found_of_it)
             if why:
                 found.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
 
@@ -602,7 +593,7 @@ class Ledger(OverRecords):
         lengths = await self._link.pipeline([("XLEN", keys.journal(shard)) for shard in shards])
         folded = await self._link.pipeline([("EXISTS", keys.checkpoint(shard)) for shard in shards])
         empty = [shard for shard, *found in zip(shards, lengths, folded, strict=True) if not any(found)]
-        nothing: Sums = defaultdict(LedgerAccount)
+        nothing = Sums()
         await self._link.pipeline(
             [("HSETNX", keys.posted(shard), _STATED, self.statement(shard, "0-0", nothing)) for shard in empty]
         )
@@ -643,37 +634,45 @@ class Ledger(OverRecords):
 
     async def checkpoint(self, shard: int) -> tuple[Sums, str]:
         """Give what the postings that were archived sum to, and which was the last of them; '' where none was."""
-        sums: Sums = defaultdict(LedgerAccount)
+        sums = Sums()
         until = ""
         for name, value in (await self._link.ask("HGETALL", keys.checkpoint(shard))).items():
             if name == b"until":
                 until = value.decode()
                 continue
             owner, asset = name.decode().split(" ")
-            sums[Owner(owner), asset] = LedgerAccount(*map(int, value.split()))
+            key = Owner(owner), asset
+            sums[key] = account_of_figures(key, value.decode())
         return sums, until
 
     async def _held(self, shard: int) -> Sums:
-        held: Sums = defaultdict(LedgerAccount)
+        """Sum up the records whose money is held, and those that are under way at a rail."""
+        held = Sums()
         for machine in self._records.machines.values():
-            holding = [state.name for state in machine.lifecycle.states.values() if state.position is Position.HELD]
+            states = machine.lifecycle.states.values()
+            holding = {state.name for state in states if state.position is Position.HELD}
+            under_way = {state.name for state in states if state.at_rail is RailPosition.IN_FLIGHT}
             # A record that moves on meanwhile may stand in two of these indexes: it counts once, where it is now.
             ids = list(
                 dict.fromkeys(
                     [
                         record_id
-                        for state in holding
+                        for state in sorted(holding | under_way)
                         async for record_id, _ in self._link.members(keys.members(shard, machine.name, state))
                     ]
                 )
             )
             for start in range(0, len(ids), PAGE):
                 commands = [
-                    ("HMGET", keys.record(one), "state", "owner", "asset", "units") for one in ids[start : start + PAGE]
+                    ("HMGET", keys.record(one), "state", "owner", "asset", "units", "share")
+                    for one in ids[start : start + PAGE]
                 ]
-                for state, owner, asset, units in await self._link.pipeline(commands):
+                for state, owner, asset, units, share in await self._link.pipeline(commands):
                     if state is not None and state.decode() in holding:
-                        held[Owner(owner.decode()), asset.decode()].held += int(units)
+                        held.owned((Owner(owner.decode()), asset.decode())).held += int(units)
+                    if state is not None and state.decode() in under_way and share:
+                        rail, code, figures = read_share(share.decode())
+                        held.on_rail((rail_account(rail), code)).add(RailAccount(figures))
         return held
 
 
@@ -687,41 +686,6 @@ def _note_earned(entry: Posting, earned: dict[CreditedDay, Counter[Owner]]) -> N
         del earned[older]
     if all(one.day == place.day for one in earned):
         earned.setdefault(place, Counter())[entry.owner] += entry.units
-
-
-def _copy(sums: Sums) -> Sums:
-    return defaultdict(LedgerAccount, {place: replace(account) for place, account in sums.items()})
-
-
-def accounts_of(fields: dict[bytes, bytes]) -> dict[str, LedgerAccount]:
-    """Read an owner's accounts, by asset, as they are kept."""
-    accounts: dict[str, LedgerAccount] = {}
-    for name, units in fields.items():
-        asset, _, part = name.decode().partition(".")
-        setattr(accounts.setdefault(asset, LedgerAccount()), part, int(units))
-    return accounts
-
-
-def posting_of(entry_id: str, fields: Mapping[bytes, bytes]) -> Posting:
-    (content,) = fields.values()
-    owner, asset, source, target, units, owed, rest = content.decode().split(" ", 6)
-    cause, _, seal = rest.rpartition(" ~")
-    if not _SEAL.fullmatch(seal):
-        cause, seal = rest, ""
-    return Posting(entry_id, Owner(owner), asset, source, target, int(units), int(owed), cause, seal)
-
-
-def place_of(entry_id: str) -> tuple[int, int]:
-    """Read where a posting is in its journal."""
-    at, _, number = entry_id.partition("-")
-    return int(at), int(number or 0)
-
-
-def digest_of(sums: Sums) -> str:
-    """Tell sums from any others; an account with nothing in it is none."""
-    empty = LedgerAccount()
-    content = [(owner, asset, one.figures) for (owner, asset), one in sorted(sums.items()) if one != empty]
-    return hashlib.sha256(encode(content)).hexdigest()
 
 
 def _parts(stated: bytes | None) -> tuple[str, str, bytes]:

@@ -32,7 +32,7 @@ from machines.core.lifecycle import By, Lifecycle, Position
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
 from machines.core.record import Record, Sending
-from payflow.store import groups, keys
+from payflow.store import groups, keys, marks
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, digest, encode, read_event
 from payflow.store.groups import CreateOp, FundOp, MoveOp, StayOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardState, WriteReply
@@ -86,6 +86,7 @@ class RecordRow(NamedTuple):
     parked: bytes | None
     sending: bytes | None
     mac: bytes | None
+    share: bytes | None
     fence: bytes | None
     """As it was before a claim."""
 
@@ -339,7 +340,7 @@ class Records:
             sending=_sending(row.sending, fence or int(row.fence or 0)) if row.sending else Sending.NO,
         )
         self.machines[machine].lifecycle.state(record.state)
-        return Stored(record, row.hash, now, body, fence)
+        return Stored(record, row.hash, now, body, fence, (row.share or b"").decode())
 
     def trusts(self, stored: Stored) -> bool:
         """Whether something may leave, or be given back, on what a record says."""
@@ -432,10 +433,10 @@ class Records:
         members = await asyncio.gather(*(self._same(member) for member, _ in decision.group))
         signed = all(one.body.signed for one in (stored, *members))
         group = WriteGroup(shard, [], [], stored.fence == 0, self.macs, signed)
-        lifecycle = self._lifecycle(stored.record)
-        after = groups.decide(group, lifecycle, stored, decision, fact, who, tries, settled=settled)
+        machine = self.machines[stored.record.machine]
+        after = groups.decide(group, machine, stored, decision, fact, who, tries, settled=settled)
         for same, (member, its_decision) in zip(members, decision.group, strict=True):
-            groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0, stored.record.id)
+            groups.decide(group, self.machines[member.machine], same, its_decision, fact, who, 0, stored.record.id)
         for new in decision.creates:
             groups.create(group, self._made_by(group, new), new, who, stored.at)
         if groups.gives_back(group):
@@ -459,7 +460,7 @@ class Records:
         """Set a record aside until an operator retries it; the others go on."""
         await self._mark(
             stored,
-            groups.PARKED,
+            marks.PARKED,
             why,
             who,
             after_ms=-1,
@@ -472,21 +473,21 @@ class Records:
         record = stored.record
         if self.machines[record.machine].lifecycle.state(record.state).by is not By.POLLER:
             raise BadInput(f"{record.id} is in {record.state}, where no worker looks: override it instead.")
-        await self._mark(stored, groups.UNPARKED, why, who, after_ms=0)
+        await self._mark(stored, marks.UNPARKED, why, who, after_ms=0)
 
     async def reseal(self, stored: Stored, data: Any, who: str) -> None:
         """Write the same data sealed anew; who holds the record goes on, when it is due and all else stays."""
-        changes = {"after_ms": groups.AS_IT_IS, "parked": stored.record.parked, "data": encode(data)}
-        await self._mark(stored, groups.RESEALED, "what is sealed in it has the newest key", who, **changes)
+        changes = {"after_ms": marks.AS_IT_IS, "parked": stored.record.parked, "data": encode(data)}
+        await self._mark(stored, marks.RESEALED, "what is sealed in it has the newest key", who, **changes)
 
     async def take_over(self, stored: Stored, data: Any, who: str, why: str) -> None:
         """Write data that two people sealed as they were, and look at once at what was set aside for want of a seal."""
         polled = self._lifecycle(stored.record).state(stored.record.state).by is By.POLLER
-        await self._mark(stored, groups.ADOPTED, why, who, after_ms=0 if polled else groups.AS_IT_IS, data=encode(data))
+        await self._mark(stored, marks.ADOPTED, why, who, after_ms=0 if polled else marks.AS_IT_IS, data=encode(data))
 
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
         group = WriteGroup(self.shard_of(stored.record.id), [], [], stored.fence == 0, self.macs)
-        groups.mark(group, stored, fact, why, who, **changes)
+        marks.mark(group, stored, fact, why, who, **changes)
         await self._write(group, stored.record.id)
 
     async def fund(

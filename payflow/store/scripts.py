@@ -38,6 +38,8 @@ ALL = tuple(
         "pause",
         "list_rows",
         "audit_cut",
+        "book",
+        "open_rails",
     )
 )
 (
@@ -67,4 +69,6 @@ ALL = tuple(
     PAUSE,
     LIST_ROWS,
     AUDIT_CUT,
+    BOOK,
+    OPEN_RAILS,
 ) = ALL

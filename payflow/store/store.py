@@ -25,10 +25,11 @@ from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import HIGH_WATER, Guard
 from payflow.store.heads import HEADS, MARKS, Broken, Heads
 from payflow.store.integrity import Integrity
-from payflow.store.ledger import Ledger, PostedSums
+from payflow.store.ledger import RAILS_OPENED, Ledger, PostedSums
 from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
 from payflow.store.macs import Macs
+from payflow.store.opening import Opening
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import CHANGED, EVERYTHING, GUARD, Pauses, scope_of_shard
 from payflow.store.permits import PermitKeys, Permits
@@ -97,6 +98,7 @@ class Store:
     caps: DailyCaps
     audit: Audit
     archive: Archive
+    opening: Opening
     track: TrackRecords
     store_id: str
     installation: str
@@ -349,6 +351,7 @@ async def open_store(
             caps=DailyCaps(link),
             audit=Audit(link, AnchorFile(anchors, seals), clock),
             archive=Archive(link, records, ledger),
+            opening=Opening(link, records, ledger),
             track=TrackRecords(link, records),
             store_id=store_id,
             installation=installation,
@@ -436,7 +439,7 @@ async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, 
     }
     made = [await link.ask("HSETNX", keys.META, name, value) for name, value in fresh.items()]
     if all(made):
-        await link.ask("HSET", keys.META, "platforms_limited", 1, "two_people", 1)
+        await link.ask("HSET", keys.META, "platforms_limited", 1, "two_people", 1, RAILS_OPENED, 1)
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
     if int(meta["schema"]) > keys.SCHEMA:
         raise StoreUnfit(

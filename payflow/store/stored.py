@@ -29,6 +29,8 @@ class Stored:
     body: Body
     fence: int = 0
     """The number of our lease; 0 without one."""
+    share: str = ""
+    """What it has in the accounts of its rail, as far as that is posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class ArchivedStub:
     since: int = 0
     mac: bytes = b""
     """The signature of all this; empty where an older version archived it."""
+    share: str = ""
+    """What it has in the accounts of its rail, as far as that is posted."""
 
 
 async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
@@ -109,7 +113,8 @@ async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
 
 def signed_parts(record_id: RecordId, stub: ArchivedStub) -> tuple[str | int | bytes, ...]:
     """Give what the signature of a tombstone is over: all but itself."""
-    return (record_id, *astuple(replace(stub, mac=b"")))
+    parts = astuple(replace(stub, mac=b""))
+    return (record_id, *(parts if stub.share else parts[:-1]))  # as it was before there were shares
 
 
 def read_stub(stored: bytes) -> ArchivedStub:

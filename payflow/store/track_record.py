@@ -17,8 +17,8 @@ from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import Position
 from machines.core.record import Record
 from payflow.store import keys
+from payflow.store.accounts import accounts_of
 from payflow.store.codec import GENESIS, chain, read_event
-from payflow.store.ledger import accounts_of
 from payflow.store.macs import Forged
 from payflow.store.records import OverRecords, OwnerSnapshot
 from payflow.store.stored import BROUGHT_BACK, Stored, read_stub, signed_parts

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from machines.core.clock import Millis
 from machines.core.decision import Decision, move, noted, wait
 from machines.core.facts import Fact
-from machines.core.lifecycle import By, Lifecycle, Move, Position, State
+from machines.core.lifecycle import By, Lifecycle, Move, Position, RailPosition, State
 from machines.core.machine import Machine
 from machines.core.ports import Act, Destination, Payment, PaymentKey, Rail, Settled, Step
+from machines.core.rail_share import FINE, RailPart, RailShare
 from machines.core.record import Record
 
 NAME = "chain"
@@ -50,14 +51,38 @@ class Proven(Fact):
     evidence: str
 
 
+_UNDER_WAY, _ARRIVED = RailPosition.IN_FLIGHT, RailPosition.SETTLED
 LIFECYCLE = Lifecycle(
     NAME,
     states=[
         State(name=FIRST, means="Asked for.", by=By.POLLER, every_s=60, position=Position.HELD),
         State(name="APPROVED", means="Will be sent.", by=By.POLLER, every_s=60, position=Position.HELD),
-        State(name="SENDING", means="May have left.", by=By.POLLER, every_s=1, position=Position.HELD, sends=True),
-        State(name="SENT", means="Has left.", by=By.POLLER, every_s=1, position=Position.HELD, may_have_left=True),
-        State(name=LAST, means="Arrived.", by=By.NOBODY, position=Position.PAID, final=True),
+        State(
+            name="SENDING",
+            means="May have left.",
+            by=By.POLLER,
+            every_s=1,
+            position=Position.HELD,
+            at_rail=_UNDER_WAY,
+            sends=True,
+        ),
+        State(
+            name="SENT",
+            means="Has left.",
+            by=By.POLLER,
+            every_s=1,
+            position=Position.HELD,
+            at_rail=_UNDER_WAY,
+            may_have_left=True,
+        ),
+        State(
+            name=LAST,
+            means="Arrived.",
+            by=By.NOBODY,
+            position=Position.PAID,
+            at_rail=_ARRIVED,
+            final=True,
+        ),
     ],
     moves=[
         Move("approve", (FIRST,), "APPROVED", "nothing speaks against it"),
@@ -88,7 +113,16 @@ def react(record: Record[ChainData], fact: Fact, now: Millis) -> Decision[ChainD
 
 def chain(rail: Rail | None = None) -> Machine[ChainData]:
     """Make the machine; with a rail, it pays."""
-    return Machine(lifecycle=LIFECYCLE, data=ChainData, react=react, acts=_acts(rail))
+    return Machine(lifecycle=LIFECYCLE, data=ChainData, react=react, acts=_acts(rail), rail_share=rail_share)
+
+
+def rail_share(record: Record[ChainData]) -> RailShare | None:
+    """Say what is under way, or arrived."""
+    place = LIFECYCLE.state(record.state).at_rail
+    if place is None or record.amount is None:
+        return None
+    part = RailPart.IN_FLIGHT if place is RailPosition.IN_FLIGHT else RailPart.SETTLED
+    return RailShare("bench", record.amount.asset.code, {part: record.amount.units * FINE})
 
 
 def _acts(rail: Rail | None) -> dict[str, Act[ChainData]]:

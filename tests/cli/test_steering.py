@@ -15,7 +15,7 @@ from payflow.app.installation import Payflow
 from payflow.desk.dual_control import DualControl
 from payflow.desk.person import Person
 from payflow.desk.pool import not_a_payment
-from payflow.store.ledger import LedgerAccount
+from payflow.store.accounts import LedgerAccount
 from payflow.store.records import Records
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored

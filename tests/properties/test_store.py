@@ -39,9 +39,9 @@ from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position, State
 from machines.core.record import Record
 from payflow.store import keys
+from payflow.store.accounts import LedgerAccount
 from payflow.store.codec import chain_fault, digest, encode, event_bytes, left_by
-from payflow.store.groups import PARKED
-from payflow.store.ledger import LedgerAccount
+from payflow.store.marks import PARKED
 from payflow.store.store import Store
 from payflow.store.stored import Made, Stored
 from tests.desk import account, claim, faults, new, ngn, opened, owner_in, settings_for

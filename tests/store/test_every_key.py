@@ -95,6 +95,7 @@ UNFOUND_FIELDS = {
 }
 # Fields of which it is not found that they were taken away.
 GONE = {
+    ("{pf:SS}:rails", "test NGN.in_flight"): "is nothing here, and so is a figure that is not there",
     ("pf:proposed", ""): "it is proposed anew",
     ("pf:token:<hash>", "made_at"): "it opens nothing",
 }
@@ -107,6 +108,7 @@ SOUND = {
     ("pf:meta", "platforms_limited"): "limits of platforms without a grant",
     ("pf:meta", "two_people"): "amounts from which two approve, where the settings name none",
     ("pf:meta", "replicas"): "fewer replicas are waited for",
+    ("pf:meta", "rails_opened"): "the page says that both sides are not compared yet; each side is still proven",
     ("pf:meta", "signed"): "a process that is started then is refused",
     ("{pf:SS}:checkpoint", "until"): "nothing more of the journal is put away",
     ("{pf:SS}:due:<machine>:<STATE>", "added"): HINT,

@@ -27,7 +27,7 @@ async def copy(store: Store, record_id: RecordId) -> dict[str, bytes]:
     """Copy a record with its history and all that names it."""
     found: dict[str, bytes] = {}
     for key in [one async for one in store.link.keys("{pf:03}:*")]:
-        if any(part in key for part in (record_id, ":in:", ":due:", ":own:", ":acct:", ":journal")):
+        if any(part in key for part in (record_id, ":in:", ":due:", ":own:", ":acct:", ":rails", ":journal")):
             found[key] = await store.link.ask("DUMP", key)
     return found
 
@@ -35,7 +35,7 @@ async def copy(store: Store, record_id: RecordId) -> dict[str, bytes]:
 async def set_back(store: Store, copied: dict[str, bytes], record_id: RecordId) -> None:
     """Make everything of it as it was."""
     for key in [one async for one in store.link.keys("{pf:03}:*")]:
-        if record_id in key or any(part in key for part in (":in:", ":due:")):
+        if record_id in key or any(part in key for part in (":in:", ":due:", ":rails")):
             await store.link.ask("DEL", key)
     for key, dump in copied.items():
         await store.link.ask("RESTORE", key, 0, dump, "REPLACE")

@@ -10,7 +10,7 @@ from machines.core.facts import Override
 from machines.core.ids import Owner, RecordId
 from machines.core.money import ETH, MAX_UNITS, Money
 from payflow.store import keys
-from payflow.store.ledger import Posting
+from payflow.store.accounts import Posting
 from payflow.store.store import Store
 from tests.desk import ANN, BOB, account, ask, faults, fund, ngn, owner_in, tell
 from tests.errand import Approved, Cancelled, Done, NotDone, Sent

@@ -31,7 +31,7 @@ from payflow.config import Settings, load
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import keys
-from payflow.store.ledger import LedgerAccount
+from payflow.store.accounts import LedgerAccount
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store

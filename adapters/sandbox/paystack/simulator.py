@@ -50,6 +50,7 @@ class PaystackSimulator(SimulatedGateway):
         self.key = key
         self._recipients: dict[str, Mapping[str, object]] = {}
         super().__init__(clock, otherwise, wallets)
+        self.transfers.switches.whole_fees = True
         self.transfers.on_news.append(self._tell)
 
     def faces(self) -> list[Route]:

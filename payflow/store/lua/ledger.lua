@@ -89,3 +89,20 @@ local function forget_accounts()
     account.dirty = {}
   end
 end
+
+-- The rail's side of a record: which figures change, as {figure, by how much, …}, and the postings that say so. They state what
+-- the world did, so that none is too low for it; a double is near enough to see that a sum is far inside int64.
+local RAIL_SHARE, RAIL_CHANGES, RAIL_POSTINGS = 1, 2, 3
+local function overflows_on_rail(P, rail)
+  local changes = rail[RAIL_CHANGES]
+  for i = 1, #changes, 2 do
+    if math.abs((redis.call('HGET', P .. 'rails', changes[i]) or 0) + changes[i + 1]) >= 4e18 then return true end
+  end
+end
+
+local function write_on_rail(P, rec, rail)
+  local share, changes = rail[RAIL_SHARE], rail[RAIL_CHANGES]
+  if share == '' then redis.call('HDEL', rec, 'share') else redis.call('HSET', rec, 'share', share) end
+  for i = 1, #changes, 2 do redis.call('HINCRBY', P .. 'rails', changes[i], changes[i + 1]) end
+  for _, posting in ipairs(rail[RAIL_POSTINGS]) do redis.call('XADD', P .. 'journal', '*', 'e', posting) end
+end

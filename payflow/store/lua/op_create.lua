@@ -18,7 +18,7 @@ end
 -- where its money is, which may be PAID: what is not available for it is owed.
 function operations.create.check(
   P, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, most_open, most_daily,
-  open_states, claims, messages
+  open_states, claims, messages, rail
 )
   local rec = P .. 'rec:' .. id
   local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
@@ -42,12 +42,13 @@ function operations.create.check(
     code, owed = post(P .. 'acct:' .. owner, asset, units, 'available', position)
     if code then return code end
   end
+  if rail and overflows_on_rail(P, rail) then return 'overflow' end
   return check_claims(P, id, claims), { rec, owed }
 end
 
 function operations.create.write(
   P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, most_open, most_daily,
-  open_states, claims, messages
+  open_states, claims, messages, rail
 )
   local machine, rec, owed = machine_of(id), known[1], known[2]
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[base + event])
@@ -68,6 +69,7 @@ function operations.create.write(
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)
   if owed then journal(P, owner, asset, 'available', position, units, owed, id .. posting) end
+  if rail then write_on_rail(P, rec, rail) end
   write_claims(P, id, claims)
   put_in(P .. 'in:' .. machine .. ':' .. state, now, id)
   if after_ms >= 0 then put_in(P .. 'due:' .. machine .. ':' .. state, now + after_ms, id) end

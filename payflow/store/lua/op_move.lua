@@ -2,7 +2,7 @@
 -- takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(
   P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, parked, claims,
-  releases, messages, sends
+  releases, messages, sends, rail
 )
   local rec = P .. 'rec:' .. id
   local ver, holder, at, poke, owner, asset, units, newest, was_parked, had_tries, sending = unpack(
@@ -23,6 +23,7 @@ function operations.move.check(
     code, owed = post(P .. 'acct:' .. owner, asset, units, from_position, to_position)
     if code then return code end
   end
+  if rail and overflows_on_rail(P, rail) then return 'overflow' end
   local due = fence == 0 and due_now(P, machine_of(id), state, id)
   check_releases(P, id, releases)
   return check_claims(P, id, claims), {
@@ -33,7 +34,7 @@ end
 
 function operations.move.write(
   P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, parked,
-  claims, releases, messages, sends
+  claims, releases, messages, sends, rail
 )
   local rec, machine = known.rec, machine_of(id)
   written[rec] = true
@@ -62,6 +63,7 @@ function operations.move.write(
   rearm(P, rec, id, machine, state, to, after_ms, known, set)
   redis.call('HSET', rec, unpack(set))
   if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id .. posting) end
+  if rail then write_on_rail(P, rec, rail) end
   write_releases(P, id, releases)
   write_claims(P, id, claims)
   send_all(P, id, version + 1, messages)

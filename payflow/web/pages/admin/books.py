@@ -14,6 +14,7 @@ from machines.core.money import Assets
 from payflow.desk.books import faults_of
 from payflow.desk.person import STAFF
 from payflow.desk.platforms import find_owner
+from payflow.desk.rails import equations_of, rails_of
 from payflow.desk.values import IntegrityFault, JournalCursor, LedgerAccount, LedgerReport
 from payflow.shown import decimal
 from payflow.store.registers.tokens import Role
@@ -59,11 +60,14 @@ class LedgerPage:
         place = read_cursor(query.get("after", ""), _TURN)
         after = JournalCursor(Millis(int(place[1])), int(place[2])) if place else None
         postings, following = await self._frame.store.ledger.postings(POSTINGS, after)
-        totals = self._books.value.totals if self._books.value else {}
+        books = self._books.value
+        rails, not_opened = await rails_of(self._frame.store)
+        totals = books.totals if books else {}
         assets = self._frame.store.records.assets
         return await self._frame.page(
             visit, "ledger.html", title="Ledger", here="ledger", owner=owner or "", columns=COLUMNS,
             accounts=account_rows(accounts, assets), books=self._books, totals=account_rows(totals, assets),
+            rails=rails, not_opened=not_opened, equations=equations_of(books, assets) if books else [],
             verdict=await self._frame.store.ledger.last_check(), may_check=visit.caller.role in CHECKS,
             postings=[
                 {
