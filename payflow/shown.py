@@ -103,5 +103,10 @@ def plain(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
+def harmless(text: str) -> str:
+    """Write what somebody said so that it is no formula to a spreadsheet."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / SECOND, UTC)

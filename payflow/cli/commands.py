@@ -127,6 +127,9 @@ INDEX: Mapping[str, Listed] = {
         "Play payouts in virtual time against gateways that lie, lag and lose, and compare with what they really paid.",
     ),
     "ledger": Listed(PROVE, "books", "Show the books, and prove that nothing was lost or made."),
+    "month-end": Listed(
+        PROVE, "month_end", "Write a month for accountants: payouts, postings, and what each account held at both ends."
+    ),
     "verify": Listed(
         PROVE, "books", "Walk over every record: hash chains, indexes, records that nobody would look at."
     ),

@@ -6,7 +6,7 @@ both have the record, and the next archive has it once more; it is never in neit
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,8 @@ from payflow.telemetry.logs import redacted
 FOLDER = "archive"
 SEALED = sealed_file.SUFFIX
 SUFFIX = ".jsonl.zst"
+RECORD, POSTING = "record", "posting"
+"""What a line of an archive is about."""
 _PLAIN = ("state", "owner", "asset", "units", "print", "parked")
 
 Count = Callable[[int], None]
@@ -84,7 +86,7 @@ def line_of(store: Store, record: RawRecord) -> bytes:
     plain = {name: record.fields[name].decode() for name in _PLAIN if name in record.fields}
     numbers = {name: int(record.fields[name]) for name in ("ver", "made", "since")}
     line = {
-        "kind": "record",
+        "kind": RECORD,
         "id": record.id,
         "machine": machine,
         "shard": shard,
@@ -160,7 +162,7 @@ def lines(path: Path, keys: FileKeys) -> Iterator[bytes]:
             yield from file
 
 
-def _new(path: Path) -> Path:
+def new(path: Path) -> Path:
     """Refuse a file that is there already; make its folder."""
     if path.exists():
         raise BadInput(f"{path} is there already: name another file.")
@@ -190,7 +192,7 @@ def selection(
 async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], who: str, count: Count) -> int:
     """Write all records that are wanted, with their histories, into a file; the store keeps them."""
     await store.audit.note(who, "export", str(path))
-    _new(path)
+    new(path)
     number = 0
     with written(path, keys_of(store.settings)) as write:
         for shard in range(store.records.shards):
@@ -212,7 +214,7 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     if before > now:
         raise BadInput("That time is still to come.")
     name = f"{datetime.fromtimestamp(now / SECOND, UTC):%Y%m%dT%H%M%S}-{now % SECOND:03d}{SUFFIX}"
-    path = _new(folder / (name + SEALED if keys_of(store.settings).ready else name))
+    path = new(folder / (name + SEALED if keys_of(store.settings).ready else name))
     gone: list[RawRecord] = []
     postings: list[tuple[int, list[Posting]]] = []
     with written(path, keys_of(store.settings)) as write:
@@ -226,7 +228,7 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
             for entry in entries:
-                write(msgspec.json.encode({"kind": "posting", **msgspec.to_builtins(entry)}) + b"\n")
+                write(msgspec.json.encode({"kind": POSTING, "shard": shard, **msgspec.to_builtins(entry)}) + b"\n")
             postings.append((shard, entries))
         said = await store.audit.put_away(before, lambda one: write(_audit_line(one)))
     if not gone and not said and not any(entries for _, entries in postings):
@@ -242,6 +244,37 @@ def _audit_line(one: AuditLine) -> bytes:
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def archived_lines(store: Store, folder: Path, kind: str) -> Iterator[tuple[Path, bytes]]:
+    """Read the lines of one kind in all archives of a folder, the oldest file first."""
+    begins = f'{{"kind":"{kind}",'.encode()
+    for path in sorted(folder.glob(f"*{SUFFIX}*")):
+        for line in lines(path, keys_of(store.settings)):
+            if line.startswith(begins):
+                yield path, line
+
+
+async def archived(store: Store, machine: str, folder: Path) -> AsyncIterator[Found]:
+    """Give every record of a machine that was put away, as it left the store; raises where one is not in the folder."""
+    missing = 0
+    for shard in range(store.records.shards):
+        async for _ in store.archive.stubs_of(machine, shard):
+            missing += 1
+    for path, line in archived_lines(store, folder, RECORD):
+        named = msgspec.json.decode(line, type=_Named)
+        tomb = await store.archive.stub(RecordId(named.id)) if named.machine == machine else None
+        if tomb is None or tomb.file != path.name:
+            continue  # it came back, or a later file has it
+        found = _read(store, RecordId(named.id), line, path, tomb.hash)
+        if found.fault:
+            raise BadInput(f"{named.id} in {path} is not as it left the store: {found.fault}.")
+        missing -= 1
+        yield found
+    if missing:
+        raise BadInput(
+            f"{missing:,} archived records are in no file in {folder}: bring all files of the archive there."
+        )
 
 
 async def find(store: Store, record_id: RecordId, folder: Path) -> Found | None:
@@ -283,6 +316,11 @@ def _read(store: Store, record_id: RecordId, line: bytes, path: Path, left_with:
     return Found(record, [read_event(event) for event in raw.events], fault, path)
 
 
+class _Named(msgspec.Struct):
+    id: str
+    machine: str
+
+
 class _Raw(msgspec.Struct):
     data: bytes
     hash: bytes
@@ -311,7 +349,7 @@ def unseal(file: Path, to: Path, settings: Settings) -> int:
     """Write what an encrypted file holds into a new one, for other tools; say how many bytes that is."""
     if not file.is_file():
         raise BadInput(f"There is no file {file}.")
-    _new(to)
+    new(to)
     unfinished = to.with_name(to.name + ".part")
     size = 0
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

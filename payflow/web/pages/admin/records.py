@@ -20,7 +20,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import HASHES, payment_id
 from payflow.desk.platforms import owners_called
 from payflow.desk.records import is_stuck, owned_page
-from payflow.shown import iso
+from payflow.shown import harmless, iso
 from payflow.store.listing import ListCursor
 from payflow.store.store import Store
 from payflow.web.http.auth import Visit, see
@@ -160,12 +160,11 @@ class RecordsPage:
 
 
 def _cells(record: Record[Any]) -> tuple[str, ...]:
-    """Write a record as text; what an error said must be no formula to a spreadsheet."""
+    """Write a record as text."""
     amount = record.amount
-    parked = f"'{record.parked}" if record.parked[:1] in ("=", "+", "-", "@", "\t", "\r") else record.parked
     return (
         record.id, record.machine, record.state, record.owner, amount.asset.code if amount else "",
-        amount.decimal if amount else "", iso(record.created_at), iso(record.since), parked,
+        amount.decimal if amount else "", iso(record.created_at), iso(record.since), harmless(record.parked),
     )  # fmt: skip
 
 
