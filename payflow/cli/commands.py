@@ -127,6 +127,9 @@ INDEX: Mapping[str, Listed] = {
         "Play payouts in virtual time against gateways that lie, lag and lose, and compare with what they really paid.",
     ),
     "ledger": Listed(PROVE, "books", "Show the books, and prove that nothing was lost or made."),
+    "coverage": Listed(
+        PROVE, "month_end", "Show what is owed, what wallets hold to pay it from, and for how many days that lasts."
+    ),
     "month-end": Listed(
         PROVE, "month_end", "Write a month for accountants: payouts, postings, and what each account held at both ends."
     ),

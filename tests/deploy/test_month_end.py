@@ -12,10 +12,12 @@ from openpyxl import load_workbook
 from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput
 from machines.core.ids import RecordId
+from machines.core.money import NGN, Money
 from machines.payout.data import reference_of
 from machines.payout.lifecycle import COMPLETED, FAILED
 from payflow.config import Settings
 from payflow.desk.archive import archive, folder_of
+from payflow.desk.coverage import coverage
 from payflow.desk.month_end import MonthEnd, month_of
 from payflow.store import keys
 from tests.waiting import wait_until
@@ -150,6 +152,16 @@ async def test_a_month_in_which_something_lacks_is_not_written(front: Front, tmp
     await MonthEnd(front.store, month).write(tmp_path / "out", "olu")
     with pytest.raises(BadInput, match="is there already"):
         await MonthEnd(front.store, month).write(tmp_path / "out", "olu")
+
+
+async def test_what_is_owed_stands_beside_what_there_is_to_pay_it_from(front: Front) -> None:
+    await front.earn("5000")
+    await paid(front, "1500")
+    await front.ann("POST", "/api/payouts", asking("200"))
+    await front.store.shortfalls.remember("flutterwave", Money.parse("100", NGN), await front.store.records.now())
+    (naira,) = [one for one in await coverage(front.store) if one.asset == "NGN"]
+    assert (naira.available, naira.held, naira.in_flight, naira.in_wallets) == (3_300_00, 200_00, 0, 100_00)
+    assert (naira.paid, naira.missing, naira.days) == (1_500_00, 100_00, 2.0)
 
 
 @pytest.mark.parametrize("text", ["2026", "2026-13", "november", "", "2026-1-1"])
