@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from machines.core.errors import BadInput, Conflict, NotPossible, PayflowError, StoreUnavailable
+from machines.core.errors import BadInput, Conflict, NotAllowed, NotPossible, PayflowError, StoreUnavailable
 from machines.core.ids import RecordId
 from machines.core.money import Asset, Money
 from payflow.desk.actions import ActionRequest, Actions
@@ -193,6 +193,8 @@ class Bulk:
         plan, entries = await self._runs.read(name)
         _refuse_unknown(plan.verb)
         person.refuse_unless(VERBS[plan.verb])
+        if not await self._store.persons.same(plan.by, person.name):
+            raise NotAllowed(f"{plan.by} began this, and you saw nothing of it: look yourself, and begin anew.")
         left = [one for one, entry in entries.items() if entry.stage in (BulkStage.WAITING, BulkStage.BEGUN)]
 
         async def one(record_id: RecordId) -> None:

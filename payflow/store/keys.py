@@ -232,7 +232,7 @@ KEYS = (
     bulk_run := Key(
         "pf:bulk:<name>",
         "hash",
-        "an act over many records: who does it, why; for each what it was when shown, and how far it came; expires",
+        "an act over many records: who does it, why; for each what it was, and how far it came; signed; expires",
         "the desk",
         "the desk",
     ),

@@ -1,6 +1,7 @@
 """One act over many records: what is shown is what happens, to each once, however often it is interrupted."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,7 +26,9 @@ from payflow.desk.query import RecordQuery
 from payflow.desk.steering import Steering
 from payflow.engine.step import take_in
 from payflow.store import keys
-from payflow.store.registers.bulk_runs import BulkStage
+from payflow.store.codec import encode
+from payflow.store.macs import Forged
+from payflow.store.registers.bulk_runs import BulkEntry, BulkStage
 from payflow.store.registers.tokens import Role
 from tests.cli.test_payouts import ACCOUNT, ANN, FAILED, Counter, parts, till
 from tests.cli.test_payouts import APPROVED as APPROVED_FACTS
@@ -74,6 +77,8 @@ async def payout(payflow: Payflow, path: str, key: str, amount: str = "1000", ow
     made = (await desk.request(Ask(owner, Money.parse(amount, NGN), "bank", ACCOUNT, key=key))).record
     for step in PATHS[path]:
         fact = step(reference_of(made.id, 1, made.data.installation))
+        if isinstance(fact, f.Assessed):
+            fact = replace(fact, place=made.data.place)  # the rules say where they saw it go
         await take_in(payflow.store.records, payflow.metrics, made.id, fact, "test")
     return made.id
 
@@ -272,3 +277,45 @@ def test_at_the_terminal_records_are_compared_with_the_world_anew(till: Counter)
     one = till.payout(*FAILED)
     told = till.json("resync", one, "--reason", "their letter", "--yes")
     assert [(line["id"], line["stage"]) for line in told["records"]] == [(one, "done")]
+
+
+async def test_what_somebody_writes_into_a_run_by_hand_is_not_done(payflow: Payflow) -> None:
+    """What was begun stands in the store: a reviewer who goes on says yes to what they saw, and to nothing else."""
+    link, bulk = payflow.store.link, bulk_of(payflow)
+    seen, hidden = await payout(payflow, "in review", "1"), await payout(payflow, "in review", "2", "400000")
+    name = await bulk.begin(await bulk.preview("approve", [seen], RITA, "x"), RITA, "x")
+    other = await bulk.begin(await bulk.preview("approve", [hidden], RITA, "x"), RITA, "x")
+    shown = (await bulk.preview("approve", [hidden], RITA, "x")).lines[0]
+    key = keys.bulk_run(name)
+    entry = encode(BulkEntry(shown.state, shown.seen, shown.becomes))
+    copied = await link.ask("HGET", keys.bulk_run(other), hidden)
+    for row in (entry, b"\0" + entry, copied):
+        await link.ask("HSET", key, hidden, row)
+        with pytest.raises(Forged):
+            await bulk.go_on(name, RITA)
+        assert not (await payflow.store.records.read(hidden)).record.data.approvals
+    await link.ask("HDEL", key, hidden)
+    assert (await bulk.go_on(name, RITA))[seen].stage is BulkStage.DONE
+
+
+async def test_another_act_than_was_begun_is_not_done(payflow: Payflow) -> None:
+    link, bulk = payflow.store.link, bulk_of(payflow)
+    made = await payout(payflow, "approved", "1")
+    name = await bulk.begin(await bulk.preview("resync", [made], OLU, "x"), OLU, "x")
+    plan, _ = await bulk.read(name)
+    other = encode(replace(plan, verb="cancel"))
+    for row in (other, b"\0" + other):
+        await link.ask("HSET", keys.bulk_run(name), "plan", row)
+        with pytest.raises(Forged):
+            await bulk.go_on(name, OLU)
+    assert (await payflow.store.records.read(made)).record.state == "APPROVED"
+
+
+async def test_nobody_goes_on_with_what_another_one_saw(payflow: Payflow) -> None:
+    """Of what is left they saw nothing: they look themselves, and begin anew."""
+    bulk, made = bulk_of(payflow), await payout(payflow, "in review", "1")
+    name = await bulk.begin(await bulk.preview("approve", [made], RITA, "x"), RITA, "x")
+    with pytest.raises(NotAllowed, match="rita began"):
+        await bulk.go_on(name, Person("rolf", Role.REVIEWER))
+    assert not (await payflow.store.records.read(made)).record.data.approvals
+    assert (await bulk.go_on(name, RITA))[made].stage is BulkStage.DONE

@@ -53,7 +53,7 @@ UNFOUND_KEYS = {
     "pf:earned:<platform>:<name>": ONCE,
     "pf:batch:<name>": TOLD,
     "pf:batches": HINT,
-    "pf:bulk:<name>": "is shown again before anything more is done, and each record is looked at anew",
+    "pf:bulk:<name>": "is signed, and refused where it is gone on with",
     "pf:waiting-for-money": HINT,
     "pf:review-digest": TOLD,
     "pf:review-letter": TOLD,

@@ -1,4 +1,7 @@
-"""Acts over many records: what each was when it was shown, and what became of it, until nobody asks any more."""
+"""Acts over many records: what each was when it was shown, and what became of it, until nobody asks any more.
+
+Each row is signed under the name of its run: who writes to the store alone has nothing done that nobody was shown.
+"""
 
 import secrets
 from collections.abc import Iterable, Mapping
@@ -58,7 +61,8 @@ class BulkRuns(OverLink):
         """Write down what will be done, before anything is; gives the name of it."""
         name = secrets.token_hex(6)
         key = keys.bulk_run(name)
-        items = [(_PLAN, encode(plan)), *((one, _written(entry)) for one, entry in entries.items())]
+        items = [(_PLAN, self._written(key, _PLAN, plan))]
+        items += [(one, self._written(key, one, entry)) for one, entry in entries.items()]
         for start in range(0, len(items), PAGE):
             await self._link.ask("HSET", key, *(word for pair in items[start : start + PAGE] for word in pair))
         await self._link.ask("PEXPIRE", key, REMEMBERED_MS)
@@ -66,8 +70,10 @@ class BulkRuns(OverLink):
 
     async def read(self, name: str) -> tuple[BulkPlan, dict[RecordId, BulkEntry]]:
         """Give one that was begun, and how far it came."""
+        key = keys.bulk_run(name)
         plan, entries = None, {}
-        async for field, value in self._link.fields(keys.bulk_run(name)):
+        async for field, row in self._link.fields(key):
+            value = self._link.macs.unwrap(f"{key} {field}", row)
             if field == _PLAN:
                 plan = msgspec.msgpack.decode(value, type=BulkPlan)
             else:
@@ -78,11 +84,11 @@ class BulkRuns(OverLink):
 
     async def write(self, name: str, record_id: RecordId, entry: BulkEntry) -> None:
         """Write down how far it came with a record."""
-        await self._link.ask("HSET", keys.bulk_run(name), record_id, _written(entry))
+        key = keys.bulk_run(name)
+        await self._link.ask("HSET", key, record_id, self._written(key, record_id, entry))
 
-
-def _written(entry: BulkEntry) -> bytes:
-    return encode(entry)
+    def _written(self, key: str, field: str, row: BulkPlan | BulkEntry) -> bytes:
+        return self._link.macs.wrap(f"{key} {field}", encode(row))
 
 
 def counted(entries: Iterable[BulkEntry]) -> dict[BulkStage, int]:

@@ -77,7 +77,7 @@ class BulkPages:
         return await self._frame.page(
             visit, "bulk_run.html", title=f"{plan.verb.capitalize()} {len(entries)} records", here="records",
             name=name, plan=plan, entries=entries, counts=counts, left=left,
-            goes_on=plan.verb in verbs_of(visit.caller),
+            goes_on=plan.by == visit.caller.who and plan.verb in verbs_of(visit.caller),
         )  # fmt: skip
 
 
