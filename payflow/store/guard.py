@@ -26,6 +26,10 @@ Identity = tuple[str, str]
 _HEADER = struct.Struct("<8s16sQ16s")
 _SLOT = struct.Struct("<QQ16sQ")
 _MAGIC = b"payflow2"
+_OLD_SLOT = struct.Struct("<Q8s")
+_OLD_MAGIC = b"payflow1"
+"""What an older version wrote: one file for all processes, and of each shard the newest count."""
+_OLD_HEADER = struct.Struct("<8s16sQ")
 HIGH_WATER = "high-water"
 """The file of the first process in a folder."""
 RECENT = 256
@@ -96,13 +100,20 @@ class _FileHeader:
     @classmethod
     def of(cls, content: bytes) -> Self | None:
         """Read it; none where the file is empty, or ends in it: it was never finished."""
+        if content.startswith(_OLD_MAGIC) and len(content) >= _OLD_HEADER.size:
+            magic, store_id, adopted = _OLD_HEADER.unpack_from(content)
+            return cls(magic, store_id, adopted, "")
         if len(content) < _HEADER.size:
             return None
         magic, store_id, adopted, writer = _HEADER.unpack_from(content)
         return cls(magic, store_id, adopted, writer.decode("ascii", "replace"))
 
+    @property
+    def is_old(self) -> bool:
+        return self.magic == _OLD_MAGIC
+
     def belongs_to(self, store_id: str) -> bool:
-        return self.magic == _MAGIC and self.store_id == _padded(store_id)
+        return self.magic in (_MAGIC, _OLD_MAGIC) and self.store_id == _padded(store_id)
 
 
 @dataclass(slots=True)
@@ -215,6 +226,8 @@ class Guard:
                 self.raise_all(f"{path} belongs to another store: this one was wiped or replaced")
             elif header.adopted > adopted:
                 self.raise_all(f"{path} knows of a reconciliation that the store forgot: is it an old backup?")
+            elif header.adopted == adopted and header.is_old:
+                self._remember_counts(content)
             elif header.adopted == adopted:
                 self._remember(header.writer, content)
         self._take_up(store_id, adopted)
@@ -224,7 +237,7 @@ class Guard:
         if self._file is None:
             return
         header = _FileHeader.of(os.pread(self._file, _HEADER.size, 0))
-        if header is None or (header.belongs_to(store_id) and header.adopted < adopted):
+        if header is None or (header.belongs_to(store_id) and (header.adopted < adopted or header.is_old)):
             self._overwrite(store_id)
         elif header.belongs_to(store_id) and header.adopted == adopted and header.writer != self.writer:
             self.writer = header.writer
@@ -235,8 +248,13 @@ class Guard:
         for shard, mark in zip(self._shards, _slots(content), strict=False):
             if writer == self.writer:
                 shard.own = max(shard.own, mark, key=_number)
-            elif mark.number:
+            elif mark.count:
                 shard.others[writer] = max(shard.others.get(writer, _NEVER), mark, key=_number)
+
+    def _remember_counts(self, content: bytes) -> None:
+        """Take over what an older version counted: a store that counts less has lost writes."""
+        for shard, (count, _) in zip(self._shards, _OLD_SLOT.iter_unpack(_whole(content)), strict=False):
+            shard.own = max(shard.own, Mark(count), key=_number)
 
     def _start_over(self, adopted: int) -> None:
         self.adopted = adopted
@@ -357,6 +375,12 @@ def _slots(content: bytes) -> Iterator[Mark]:
     for offset in range(_HEADER.size, len(content) - _SLOT.size + 1, _SLOT.size):
         count, number, tag, at = _SLOT.unpack_from(content, offset)
         yield Mark(count, number, tag.rstrip(b"\0").decode("ascii", "replace"), at)
+
+
+def _whole(content: bytes) -> bytes:
+    """Give the slots of an older version's file, without one that was cut off."""
+    slots = content[_OLD_HEADER.size :]
+    return slots[: len(slots) - len(slots) % _OLD_SLOT.size]
 
 
 def _packed(mark: Mark) -> bytes:

@@ -4,6 +4,7 @@ import copy
 import os
 import random
 import secrets
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -388,6 +389,41 @@ def test_a_file_of_another_store_closes_everything(guard: Guard, path: Path) -> 
     assert set(other.alarms) == {0, 1}
     assert "wiped or replaced" in other.alarms[0]
     other.close()
+
+
+def of_an_older_version(path: Path, count: int, store: str = STORE, adopted: int = 0) -> None:
+    slots = struct.pack("<Q8s", count, b"tag 1234") + struct.pack("<Q8s", 0, b"")
+    path.write_bytes(struct.pack("<8s16sQ", b"payflow1", store.encode(), adopted) + slots)
+
+
+def test_what_an_older_version_counted_is_taken_over(path: Path) -> None:
+    shard = Shard()
+    shard.writes(5)
+    of_an_older_version(path, 5)
+    guard = new_guard(path, shard)
+    assert not guard.alarms
+    acknowledged(guard, shard)
+    guard.close()
+    after = new_guard(path, shard)
+    assert not after.alarms
+    after.close()
+    assert 0 in new_guard(path, Shard()).alarms
+
+
+def test_a_store_that_counts_less_than_an_older_version_did_has_lost_writes(path: Path) -> None:
+    shard = Shard()
+    shard.writes(4)
+    of_an_older_version(path, 5)
+    for _ in range(2):  # and whoever starts after that finds the same
+        guard = new_guard(path, shard)
+        assert set(guard.alarms) == {0}
+        guard.close()
+
+
+@pytest.mark.parametrize(("store", "adopted"), [("another store 00", 0), (STORE, 7)])
+def test_an_older_versions_file_of_another_store_closes_everything(path: Path, store: str, adopted: int) -> None:
+    of_an_older_version(path, 0, store, adopted)
+    assert set(new_guard(path).alarms) == {0, 1}
 
 
 @pytest.mark.parametrize("content", [b"x", b"payflow0" + bytes(40), secrets.token_bytes(200)], ids=len)
