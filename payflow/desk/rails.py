@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from machines.core.money import Assets
-from machines.core.rail_share import RailPart
+from machines.core.rail_share import FINE, REST, RailPart
 from payflow.desk.person import Person
-from payflow.shown import fine
-from payflow.store.accounts import RailAccount, RailKey
+from payflow.shown import fine, plain
+from payflow.store.accounts import Posting, RailAccount, RailKey
 from payflow.store.ledger import LedgerReport
 from payflow.store.opening import RailsOpening
+from payflow.store.rail_side import RAIL
 from payflow.store.store import Store
 
 
@@ -99,6 +100,23 @@ def equations_of(books: LedgerReport, assets: Assets) -> list[Equation]:
         if one.paid or one.settled or one.borne or one.twice:
             found.append(Equation(asset, f"{paid} paid, say the owners' accounts", right, one.agree))
     return found
+
+
+def is_rail(posting: Posting) -> bool:
+    """Whether it is on a rail's side."""
+    return posting.owner.startswith(RAIL)
+
+
+def moved(posting: Posting) -> str:
+    """Say from where to where."""
+    source, target = (plain(part.removesuffix(REST)) for part in (posting.source, posting.target))
+    return f"{source} → {target}"
+
+
+def amount_of(posting: Posting, assets: Assets) -> str:
+    """Write how much it moved; of what is less than a unit it counts the parts."""
+    is_fine = posting.source.endswith(REST) or posting.target.endswith(REST)
+    return fine(posting.units if is_fine else posting.units * FINE, posting.asset, assets)
 
 
 async def rails_of(store: Store) -> tuple[list[RailRow], str]:

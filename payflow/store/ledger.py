@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+import secrets
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -292,14 +293,21 @@ class Ledger(OverRecords):
         return await self._booked(rail, reference, line, "line", ("", ""), op)
 
     async def book_balance(self, rail: str, asset: str, fine: int, at: Millis) -> bool:
-        """Book what a rail said that its wallet held at a time, in parts of a unit; False where a newer is known."""
+        """Book what a rail said that its wallet held, in parts of a unit; False where a balance of later is known.
+
+        `at` is any time that grows from one to the next, such as when the span of its statement began: what is read
+        again of the same span counts.
+        """
         shard = self._records.owner_shard(rail_account(rail))
         while True:
             known = (await self._rails_of(shard)).get((rail, asset), RailAccount())
             before, after = (
                 written(RailShare(rail, asset, {RailPart.WALLET: one})) for one in (known.fine(RailPart.WALLET), fine)
             )
-            op = posted(self._records.macs, before, after, f"balance at {at}", await self._records.now())
+            now = await self._records.now()
+            # Each reading is a posting of its own: a wallet may have been lower, and higher, and lower again.
+            cause = f"balance of {at}, reading {secrets.token_hex(4)}"
+            op = posted(self._records.macs, before, after, cause, now)
             figures = [f"{RailPart.WALLET}{rest}" for rest in ("", REST)]
             by = dict(zip(op.changes[::2], op.changes[1::2], strict=True))
             # All of its figures, whether they change or not: a balance of nothing is one.

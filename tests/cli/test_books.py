@@ -265,3 +265,41 @@ def test_a_payee_can_be_frozen_by_name_and_nobody_unknown_can(till: Till) -> Non
     assert "Nothing here is called 'owner:anne'" in till.refused("pause", "owner:anne", "--why", "typing")
     till("resume", "owner:ann", "--why", "it is right")
     assert "Nothing is paused." in till("paused").out
+
+
+# --- both sides
+
+
+def test_the_trial_balance_shows_the_rails_side_and_whether_both_agree(till: Till) -> None:
+    till.errand("DONE", units=1_200)
+    till.errand("SENDING", units=300, owner=Owner("bob"))
+    books = till.json("ledger")
+    assert books["rails"] == [
+        {
+            "rail": "test", "asset": "NGN", "parts": {"in flight": "3.00", "settled": "12.00"},
+            "expected": "-12.00", "wallet": "", "unexplained": "",
+        }
+    ]  # fmt: skip
+    (both,) = books["equations"]
+    assert (both["asset"], both["holds"], books["rails_opened"]) == ("NGN", True, True)
+    told = till("ledger").out
+    assert "NGN: 12.00 paid, say the owners' accounts = 12.00 settled" in told
+    assert "test NGN" in told
+
+
+def test_a_store_of_an_older_version_is_opened_when_somebody_has_seen_what_that_posts(till: Till) -> None:
+    record_id = till.errand("DONE", units=1_200)
+    shard = int(record_id.split("-")[1])
+    till.store_ask("HDEL", keys.record(record_id), "share")
+    till.store_ask("DEL", keys.rails(shard))
+    for entry, fields in till.store_ask("XRANGE", keys.journal(shard), "-", "+"):
+        if fields[b"e"].startswith(b"rail:"):
+            till.store_ask("XDEL", keys.journal(shard), entry)
+    till.store_ask("HDEL", keys.META, "rails_opened")
+    assert "payflow ledger --open" in till("ledger").out
+    assert "12.00" in till("ledger", "--open", answer="n\n").out
+    assert not till.json("ledger")["rails_opened"]
+    assert "Both sides of the books are compared" in till("ledger", "--open", "--yes").out
+    (rail,) = till.json("ledger")["rails"]
+    assert rail["parts"] == {"settled": "12.00"}
+    assert till.json("ledger", "--open")["records"] == 0

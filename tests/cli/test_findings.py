@@ -150,6 +150,8 @@ def test_what_is_missing_is_asked_about_and_what_is_not_ours_is_booked_with_a_re
     assert "--reason" in booked["said"]
     (booked,) = desk.json("finding", "resolve", "--kind", "not ours", "--reason", "salaries of May", "--yes")
     assert booked["done"]
+    (wallet,) = [one for one in desk.json("ledger")["rails"] if one["rail"] == "bank"]
+    assert (wallet["parts"]["from outside"], wallet["expected"]) == ("-777.00", "-777.00"), "it left the wallet"
     (asked,) = desk.json("finding", "resolve", found["missing there"], "--yes")
     assert "paid no more" in asked["said"]
     assert {one["state"] for one in desk.json("finding", "ls", "--all")} == {"RESOLVED"}

@@ -17,6 +17,7 @@ from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, NotPossible, PayflowError
 from machines.core.ids import RecordId
 from machines.core.ports import Act, LineKind, RailStatement, StatementBalance, StatementLine, StatementPart
+from machines.core.rail_share import FINE
 from machines.finding.acts import FindingActs
 from machines.finding.data import Finding, FindingKind, FindingRecord
 from machines.finding.matching import BooksDiffer, OurPayment, best, payment_differs, return_differs
@@ -301,6 +302,7 @@ class _Turn:
         await self._register.keep_balances(self._rail, part.begins, part.balances)
         for asset, balance in part.balances.items():
             await self._compare_balances(asset, part.begins, balance)
+            await self._store.ledger.book_balance(self._rail, asset, balance.closing * FINE, part.begins)
 
     def _print(self, line: StatementLine) -> str:
         return self._store.seals.account(line.account, line.amount.asset)

@@ -11,6 +11,7 @@ from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, Conflict, NotPossible
 from machines.core.ids import Owner, RecordId, owner_of
 from machines.core.money import Money
+from machines.core.rail_share import FINE, RailPart
 from machines.finding import lifecycle as s
 from machines.finding.data import Finding, FindingKind, FindingRecord, ProposedAct
 from payflow.desk.dual_control import Verb, both
@@ -58,6 +59,7 @@ class FindingRepairs:
         async with self._store.audit.doing(by.name, finding.act.value, name, reason or finding.says):
             if finding.act is ProposedAct.BOOK:
                 why = because(reason, "Say what it was with --reason: who moved it, or why the rail is right.")
+                await self._book(finding, why)
                 return Repaired(await self._findings.resolved(name, f"booked: {why}", by.name), "It is booked.")
             await self._ask(finding, by, reason, owner)
             why = await self._reconciler.explained(finding)
@@ -67,6 +69,12 @@ class FindingRepairs:
                     f"waive it: `payflow finding waive {name} --reason WHY`."
                 )
             return Repaired(await self._findings.resolved(name, why, by.name), f"Settled: {why}.")
+
+    async def _book(self, finding: Finding, why: str) -> None:
+        """Post on the rail's side what came into its wallet from outside, or was taken out; each line once."""
+        if finding.kind is FindingKind.NOT_OURS and finding.units:
+            fine = finding.units * FINE
+            await self._store.ledger.book(finding.rail, finding.asset, RailPart.FUNDED, fine, finding.line, why)
 
     async def _ask(self, finding: Finding, by: Person, reason: str, owner: str) -> None:
         rail = self._reconciler.rails.get(finding.rail)

@@ -10,7 +10,7 @@ local P = string.sub(KEYS[1], 1, -4)
 local space, rails = P .. 'uniq:rail:' .. ARGV[1], P .. 'rails'
 local known = redis.call('HGET', space, ARGV[2])
 if known and ARGV[4] == 'line' then return known == ARGV[3] and 0 or -1 end
-if known and tonumber(known) >= tonumber(ARGV[3]) then return 0 end
+if known and tonumber(known) > tonumber(ARGV[3]) then return 0 end
 local last = 7 + 2 * tonumber(ARGV[7])
 for i = 8, last, 2 do
   local units = redis.call('HGET', rails, ARGV[i]) or '0'

@@ -5,10 +5,15 @@ import asyncio
 import aiohttp
 import pytest
 
+from machines.core.clock import Millis
 from machines.core.errors import StoreUnavailable
 from machines.core.ids import RecordId
 from machines.core.money import NGN, Money
+from machines.core.rail_share import FINE, RailPart
+from machines.payout.risk import ProviderHistory
+from payflow.store import keys
 from payflow.store.codec import encode
+from payflow.store.ledger import RAILS_OPENED
 from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
@@ -17,7 +22,7 @@ from payflow.web.pages.admin import live
 from payflow.web.pages.admin.frame import DashboardExtensions
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
-from tests.web.api.front import Front
+from tests.web.api.front import WAITS, Front, asking
 
 
 async def test_the_trial_balance_is_made_on_demand_and_says_when_it_does_not_balance(
@@ -224,3 +229,33 @@ async def test_a_store_that_is_gone_is_told_apart_from_a_form_that_was_refused(
         assert "it is not known whether this was done" in visitor.text
         assert "Nothing was changed" not in visitor.text
     assert await visitor.get("records") == 200
+
+
+async def both_sides(front: Front) -> None:
+    """A payout that was paid, one under way, a lane's gas, and what statements say."""
+    front.known.standing_of_all = ProviderHistory(verified=True, successes=9)
+    await front.until((await front.requested("250.50"))["id"], "COMPLETED")
+    waits = (await front.ann("POST", "/api/payouts", asking("100", WAITS))).body["id"]
+    await front.until(waits, "PROCESSING")
+    ledger = front.store.ledger
+    rail = (await front.record(waits)).data.rail
+    await ledger.book(rail, "NGN", RailPart.FUNDED, 1_000_000 * FINE, "T-1", "top-up")
+    await ledger.book(rail, "NGN", RailPart.FEES, 2_687_500_000_000, "F-1", "a charge")
+    await ledger.book_balance(rail, "NGN", 960_000 * FINE, Millis(1))
+    await ledger.book("ethereum", "ETH", RailPart.GAS, 21_000 * 50_000_000_007, "G-1", "gas")
+
+
+async def test_the_ledger_shows_both_sides_whether_they_agree_and_what_nobody_can_explain(
+    visitor: Visitor, flagged: Front
+) -> None:
+    await both_sides(flagged)
+    await visitor.come("otto", Role.OPERATOR)
+    assert await visitor.send("ledger/check") == 200
+    assert "holds NGN: 250.50 paid, say the owners' accounts = 250.50 settled + 0.00 fees payees bear" in visitor.text
+    assert "100.00 250.50" in visitor.text, "in flight, settled"
+    assert "26.875" in visitor.text, "a fee of less than a kobo too"
+    assert "0.001050000000147" in visitor.text, "gas to the wei"
+    assert "outside → fees NGN 0.005 statement F-1: a charge" in visitor.text, "a posting of less than a kobo"
+    assert "9,722.625 9,600.00 -122.625" in visitor.text, "should hold, holds, unexplained"
+    await flagged.store.link.ask("HDEL", keys.META, RAILS_OPENED)
+    assert "payflow ledger --open" in await visitor.see("ledger")

@@ -14,7 +14,7 @@ from machines.core.money import Assets
 from payflow.desk.books import faults_of
 from payflow.desk.person import STAFF
 from payflow.desk.platforms import find_owner
-from payflow.desk.rails import equations_of, rails_of
+from payflow.desk.rails import amount_of, equations_of, is_rail, moved, rails_of
 from payflow.desk.values import IntegrityFault, JournalCursor, LedgerAccount, LedgerReport
 from payflow.shown import decimal
 from payflow.store.registers.tokens import Role
@@ -72,7 +72,8 @@ class LedgerPage:
             postings=[
                 {
                     "at": one.at, "entry": one.posting, "is_record": is_record(one.posting.cause),
-                    "amount": decimal(one.posting.units, one.posting.asset, assets),
+                    "is_rail": is_rail(one.posting), "moved": moved(one.posting),
+                    "amount": amount_of(one.posting, assets),
                 }
                 for one in postings
             ],
