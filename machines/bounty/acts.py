@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
+from machines.bounty import permit
 from machines.bounty.comment import day_of, open_question
 from machines.bounty.data import (
     BountyData,
@@ -24,7 +25,7 @@ from machines.bounty.hands import are_there, sole_funder, wanted_for
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, Rejected, Retryable, TooLong, Unapproved
 from machines.core.facts import Fact, Nothing, Proof, Reading
-from machines.core.forge import Forge, Place
+from machines.core.forge import Forge, Place, PullState
 from machines.core.money import ETH, Money
 from machines.core.ports import (
     Act,
@@ -33,6 +34,7 @@ from machines.core.ports import (
     Payment,
     PaymentKey,
     Pending,
+    PermitSigner,
     Rail,
     Settled,
     Step,
@@ -79,6 +81,7 @@ class BountyActs:
     contributors: Contributors
     words: CommentText
     policy: BountyPolicy
+    permits: PermitSigner
 
     def acts(self) -> dict[str, Act[BountyData]]:
         looks: dict[str, Look] = {
@@ -159,6 +162,11 @@ class BountyActs:
             return await self._sweep(record)
         if data.creation is not None:
             return await self._deploying(record, data.creation, step)
+        return await self._planned(record)
+
+    async def _planned(self, record: BountyRecord) -> Fact:
+        """Say how the wallet is made: owned by the bot and whoever maintains the repository now."""
+        data = record.data
         # Who proved an address and maintains the repository no more must not own its money.
         hands = tuple(
             [
@@ -171,19 +179,25 @@ class BountyActs:
             return f.Blocked(OWNERS)
         named = (self.bot, *(Address(hand.address) for hand in hands), Address(self.policy.recovery))
         owners = tuple(dict.fromkeys(owner for owner in named if owner))
-        return f.Planned(await self.wallets.creation(owners, self.policy.threshold, record.id), hands)
+        creation = await self.wallets.creation(owners, self.policy.threshold, record.id)
+        return f.Planned(creation, hands, permit.sealed(self.permits, permit.made_like(record, creation, hands)))
 
     async def _deploying(self, record: BountyRecord, creation: Creation, step: Step) -> Fact:
         payment = _payment(deploy_key(record.id, record.data.deploys), creation.call)
         match await self.rail.status(payment):
             case Settled(evidence):
                 made = await self.wallets.made(creation, TxHash(evidence.reference))
-                return await self._deployed(creation, made, evidence.reference, "the transaction made none")
+                return await self._deployed(record, creation, made, evidence.reference)
             case Failed(reason):
-                return await self._deployed(creation, None, "", reason)
+                return await self._deployed(record, creation, None, "", reason)
             case Pending() as pending:
                 return _pending(record, pending, record.data.transaction_hash, f.Deploying)
             case _:
+                planned = permit.made_like(record, creation, record.data.hands)
+                if not permit.holds(self.permits, record.data.creation_seal, planned):
+                    if record.data.creation_seal:
+                        raise Unapproved("What it would send is not the wallet that a worker planned.")
+                    return await self._planned(record)  # an older version did, and nothing of it was sent
                 await self._refuse_other_wallet(record, creation)
                 return await self._send(payment, step)
 
@@ -194,9 +208,17 @@ class BountyActs:
         if planned.call != creation.call or self.bot not in creation.owners:
             raise Unapproved("What it would send is not how a wallet of these owners is made.")
 
-    async def _deployed(self, creation: Creation, made: Address | None, tx: str, reason: str) -> Fact:
+    async def _deployed(
+        self, record: BountyRecord, creation: Creation, made: Address | None, tx: str, reason: str = "it made none"
+    ) -> Fact:
         wallet = made or await self.wallets.existing(creation)
-        return f.DeployFailed(reason) if wallet is None else f.Deployed(wallet, tx)
+        if wallet is None:
+            return f.DeployFailed(reason)
+        planned = permit.holds(
+            self.permits, record.data.creation_seal, permit.made_like(record, creation, record.data.hands)
+        )
+        seal = permit.sealed(self.permits, permit.made_at(record, wallet)) if planned else ""
+        return f.Deployed(wallet, tx, seal)
 
     async def watch(self, record: BountyRecord, step: Step) -> Fact:
         """Read the forge now and then, and what the wallet holds every time.
@@ -317,7 +339,41 @@ class BountyActs:
             return f.Held(())
         if not await self._hands_are_there(record, to, holdings, step, refund=refund):
             return f.HandWanted(record.data.question)
-        return f.Proposed(await self.wallets.propose(wallet, to, holdings, len(record.data.attempts) + 1), refund)
+        await self._refuse_others_wallet(record)
+        if not refund:
+            await self._refuse_another_winner(record)
+        proposal = await self.wallets.propose(wallet, to, holdings, len(record.data.attempts) + 1)
+        return f.Proposed(proposal, refund, permit.sealed(self.permits, permit.paid(record, proposal, refund=refund)))
+
+    async def _refuse_others_wallet(self, record: BountyRecord) -> None:
+        """Raise unless a worker saw this very wallet made for this issue, or its address says so."""
+        data, wallet = record.data, record.data.contract_address
+        if permit.is_its_issue(record):
+            if permit.holds(self.permits, data.wallet_seal, permit.made_at(record, wallet)):
+                return
+            made = data.creation
+            if made is not None and not data.wallet_seal:  # an older version saw it
+                owners = [Address(one) for one in made.owners]
+                where = (await self.wallets.creation(owners, made.threshold, permit.root_of(record))).address
+                if where == wallet:
+                    return
+        raise Unapproved(f"No worker saw {wallet or 'its wallet'} made for this issue. {permit.ADOPT}")
+
+    async def _refuse_another_winner(self, record: BountyRecord) -> None:
+        """Raise unless the forge itself shows that whoever wins had the pull request merged for this issue."""
+        data = record.data
+        if data.winner_seal and permit.holds(self.permits, data.winner_seal, permit.won(record)):
+            return
+        try:
+            issue, pulls = await self.forge.issue(data.place), await self.forge.pulls(data.place)
+        except (Rejected, TooLong):
+            issue, pulls = None, ()
+        merged = [(one.id, one.author_id) for one in pulls if one.state == PullState.MERGED]
+        if issue is None or issue.id != data.issue_id or (data.winner_pull, data.winner_id) not in merged:
+            raise Unapproved(
+                f"The forge does not show at {data.place.path} that {data.winner_login} wins: somebody wrote it, or "
+                f"the issue is not there any more. {permit.ADOPT}"
+            )
 
     async def _hands_are_there(
         self, record: BountyRecord, to: str, holdings: Sequence[Holding], step: Step, *, refund: bool
@@ -353,6 +409,7 @@ class BountyActs:
                 to, held = proposal.to, proposal.holdings
                 if not await self._hands_are_there(record, to, held, step, refund=attempt.refund):
                     return f.HandWanted(record.data.question)
+                permit.refuse_unsealed(self.permits, record, attempt)
                 if proposal.wallet != record.data.contract_address or not self.wallets.is_approval(proposal):
                     raise Unapproved("What it would send is not the bot's yes to this payment of this wallet.")
                 return await self._send(payment, step)

@@ -64,6 +64,8 @@ class ProposalAttempt:
     """Whether another one shall take its place."""
     withdrawn: bool = False
     """Whether the bot's approval of it is surely worth nothing any more."""
+    seal: str = ""
+    """A worker's, over all of the proposal and whose it is; empty where an older version made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class BountyData:
     """The newest that was known of the issue when the wallet had paid, by the same clock."""
     # ── the wallet ──
     creation: Creation | None = None
+    creation_seal: str = ""
+    """A worker's, over how it is made; empty where an older version planned it."""
     deploys: int = 0
     """How many transactions that should make the wallet are proven to have failed."""
     hands: tuple[Hand, ...] = ()
@@ -99,6 +103,8 @@ class BountyData:
     transaction_hash: str = ""
     """Of the transaction that made the wallet."""
     contract_address: str = ""
+    wallet_seal: str = ""
+    """A worker's, over where it is."""
     holdings: tuple[Holding, ...] = ()
     # ── who gets it ──
     claims: tuple[PullRequest, ...] = ()
@@ -110,6 +116,8 @@ class BountyData:
     """Id of the pull request that wins."""
     winner_id: int = 0
     winner_login: str = ""
+    winner_seal: str = ""
+    """That of two people who took over who wins, where the forge does not show it any more."""
     commit_sha: str = ""
     payout_address: str = ""
     address_changes: tuple[tuple[int, int], ...] = ()

@@ -88,6 +88,7 @@ class Planned(Fact):
 
     creation: Creation
     hands: tuple[Hand, ...]
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Deployed(Fact):
 
     contract_address: str
     transaction_hash: str
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ class Proposed(Fact):
 
     proposal: WalletProposal
     refund: bool
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,11 @@ LONGEST_S = 6 * 3600.0
 
 def planned(record: BountyRecord, fact: f.Planned) -> Choice:
     """Write down how the wallet is made, before anything leaves."""
-    if record.data.creation is not None:
+    data = record.data
+    if data.creation is not None and (data.creation_seal or not fact.seal):
         return wait(0)
-    return keep(
-        "its wallet is planned",
-        data=replace(record.data, creation=fact.creation, hands=fact.hands, waiting_for="", trouble=""),
-        again_s=0,
-    )
+    data = replace(data, creation=fact.creation, creation_seal=fact.seal, hands=fact.hands, waiting_for="", trouble="")
+    return keep("its wallet is planned", data=data, again_s=0)
 
 
 def deploying(record: BountyRecord, fact: f.Deploying) -> Choice:
@@ -49,6 +47,7 @@ def deployed(record: BountyRecord, fact: f.Deployed) -> Choice:
     data = replace(
         record.data,
         contract_address=fact.contract_address,
+        wallet_seal=fact.seal or record.data.wallet_seal,
         transaction_hash=fact.transaction_hash or record.data.transaction_hash,
         waiting_for="",
         trouble="",
@@ -63,6 +62,7 @@ def deploy_failed(record: BountyRecord, fact: f.DeployFailed) -> Choice:
     data = replace(
         record.data,
         creation=None,
+        creation_seal="",
         hands=(),
         transaction_hash="",
         deploys=record.data.deploys + 1,
@@ -99,7 +99,7 @@ def proposed(policy: BountyPolicy, record: BountyRecord, fact: f.Proposed) -> Ch
         return wait(0)
     data = replace(
         data,
-        attempts=(*data.attempts, ProposalAttempt(proposal, fact.refund)),
+        attempts=(*data.attempts, ProposalAttempt(proposal, fact.refund, seal=fact.seal)),
         holdings=proposal.holdings,
         payout_address=proposal.to,
         execute_hash="",

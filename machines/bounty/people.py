@@ -93,6 +93,7 @@ def sweep_wanted(policy: BountyPolicy, record: BountyRecord, fact: f.SweepWanted
         hands=data.hands,
         transaction_hash=data.transaction_hash,
         contract_address=data.contract_address,
+        wallet_seal=data.wallet_seal,
         claims=tuple(claim for claim in data.claims if claim.id == data.winner_pull),
         reverted=data.reverted,
         deposits_since=data.payout_hash,

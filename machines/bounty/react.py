@@ -38,6 +38,7 @@ from machines.bounty.people import (
     revoked,
     sweep_wanted,
 )
+from machines.bounty.permit import ADOPTION
 from machines.core.clock import Millis
 from machines.core.decision import Message, alarm, keep, noted, wait
 from machines.core.errors import BadInput
@@ -61,6 +62,7 @@ def bounty(
         acts=acts,
         prove=prove,
         retry=RETRY,
+        adoption=ADOPTION,
     )
 
 

@@ -88,6 +88,7 @@ class Bounties:
             addresses,
             CommentWriter(server, lane.chain.chain_id, explorer),
             policy,
+            store.permit_keys,
         )
         self.machines: tuple[AnyMachine, ...] = (bounty(policy, looks.acts(), looks.prove), repository_machine())
         world = World(

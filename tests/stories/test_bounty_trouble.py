@@ -107,7 +107,10 @@ async def test_a_winner_who_takes_no_money_from_a_safe(safe_fair: Fair) -> None:
 
 
 async def test_a_forge_that_is_down_keeps_nobody_from_his_money(fair: Fair) -> None:
-    """No comment can be written from the merge to the payment; afterwards the one comment says what happened."""
+    """Once it has shown who won, no comment can be written until the payment; afterwards the one says what happened.
+
+    Before it has, the bot agrees to nothing: whoever writes into the record could name the winner else.
+    """
     async with fair.worker():
         issue = await fair.labelled_issue()
         await fair.until(issue, s.OPEN)
@@ -117,6 +120,11 @@ async def test_a_forge_that_is_down_keeps_nobody_from_his_money(fair: Fair) -> N
         blind = Fault(Kind.RESET, where="GET *issues*", times=100_000)
         fair.github.faults.add(Fault(Kind.UNAVAILABLE, times=100_000), blind)
         await fair.merge(await fair.pull_for(issue), issue)
+        record = await fair.until(issue, s.MERGED, that=lambda one: one.tries > 0)
+        assert (record.data.attempts, record.parked) == ((), "")
+        fair.github.faults.clear()
+        await fair.until(issue, s.EXECUTED, s.CONFIRMABLE)
+        fair.github.faults.add(Fault(Kind.UNAVAILABLE, times=100_000), blind)
         await fair.until(issue, s.CONFIRMABLE)
         # Whether the work was taken back since cannot be asked, which is said; an owner's own wallet can confirm it.
         path = f"/api/user/bounty/{issue.id}/confirmation?owner={MIA.address}"

@@ -30,6 +30,7 @@ from machines.core.record import Record
 from machines.core.saved_address import SavedAddress
 from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 from tests.machines.bounty.scenes import ANNS, BOBS, ID, ISSUE, NOW, PLACE, REPOSITORY, WALLET, pull
+from tests.machines.payout.world import Believing
 
 T = TypeVar("T")
 
@@ -283,7 +284,7 @@ class Bounties(RuleBasedStateMachine):
         self.now = int(NOW)
         outside = Outside(self.truth)
         self.acts = BountyActs(
-            self.truth, "rail:bot", BOT, self.truth, outside, outside, outside, Silent(), POLICY
+            self.truth, "rail:bot", BOT, self.truth, outside, outside, outside, Silent(), POLICY, Believing()
         ).acts()  # fmt: skip
         data = BountyData(PLACE, ISSUE)
         self.record: BountyRecord = Record(
