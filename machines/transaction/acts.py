@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.caps import EMPTY_GAS, FEES, Charge, cost_wei
 from machines.transaction.data import LaneRecord, PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
-from machines.transaction.permit import may_be_signed_again
+from machines.transaction.permit import may_be_signed_again, once_more
 from machines.transaction.planning import fee_room
 from machines.transaction.policy import bumped
 from machines.transaction.ports import Lane, LaneBooks, unpaid
@@ -175,8 +175,12 @@ class TransactionActs:
         members = await self.books.payments(case.data.members)
         paid, short = _paid_by(case, seen, receipt, members)
         if paid or short or not receipt.ok:
-            return f.Displaced(seen, receipt, members, paid, short=short)
-        return await self._with_suspects(case, f.Displaced(seen, receipt, members))
+            return f.Displaced(seen, receipt, members, paid, short=short, permits=self._again(members))
+        return await self._with_suspects(case, f.Displaced(seen, receipt, members, permits=self._again(members)))
+
+    def _again(self, members: Sequence[PaymentRecord]) -> tuple[str, ...]:
+        """Permit each of them once more: this nonce is proven to have paid none that waits again."""
+        return tuple(once_more(self.books.permits, one) for one in members)
 
     async def _with_suspects(self, case: _Case, fact: f.Displaced) -> Fact:
         """Look for payments, here and elsewhere in the lane, that the other transaction may have made."""
@@ -263,7 +267,7 @@ class TransactionActs:
         failed, short = _came(case, receipt, members) if good else (frozenset[int](), ())
         if case.lane.watch is not None:
             case.lane.watch.finished(case.lane.name, receipt.gas_used * receipt.gas_price_wei)
-        return f.Finished(receipt, members, failed, case.data.sender, short)
+        return f.Finished(receipt, members, failed, case.data.sender, short, () if good else self._again(members))
 
     async def _unmined(self, case: _Case) -> Fact | None:
         """Tell a block that is gone from a node that does not show a receipt."""

@@ -88,6 +88,8 @@ class PaymentData:
     retryable: bool = False
     permit: str = ""
     """Over which payment this is, to whom, and of how much; empty where an older version queued it."""
+    turn: int = 0
+    """The version in which it waits again, which its permit names; 0 while it waits for the first time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,8 @@ class Finished(Fact):
     """Which members, by their place, a batch could not pay."""
     sender: str = ""
     short: tuple["Short", ...] = ()
+    permits: tuple[str, ...] = ()
+    """For each member, what permits it once more, should it wait again."""
 
     def recorded(self) -> object:
         """Keep the receipt without its events."""
@@ -196,6 +198,8 @@ class Displaced(Fact):
     """The lane, where that transaction may have paid others too."""
     suspects: tuple[Suspect, ...] = ()
     short: tuple[Short, ...] = ()
+    permits: tuple[str, ...] = ()
+    """As above."""
 
     def recorded(self) -> object:
         """Keep what took the nonce."""

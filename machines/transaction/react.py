@@ -173,7 +173,14 @@ def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
 
 def _taken_apart(record: TransactionRecord, fact: f.Finished, why: str) -> Group:
     half = max(1, len(fact.members) // 2)
-    return tuple((one, react_payment.requeued(one, record.id, why, half)) for one in fact.members)
+    return tuple(
+        (one, react_payment.requeued(one, record.id, why, _permit(fact, place), half))
+        for place, one in enumerate(fact.members)
+    )
+
+
+def _permit(fact: f.Finished | f.Displaced, place: int) -> str:
+    return fact.permits[place] if fact.permits else ""
 
 
 def _rail(record: TransactionRecord) -> str:
@@ -204,7 +211,10 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
     group: Group = tuple(
         (member, _came(record, member, evidence_of(record, fact, place), short.get(place)))
         if place in fact.paid or place in short
-        else (member, react_payment.requeued(member, record.id, f"nonce {seen.nonce} went to {seen.hash}"))
+        else (
+            member,
+            react_payment.requeued(member, record.id, f"nonce {seen.nonce} went to {seen.hash}", _permit(fact, place)),
+        )
         for place, member in enumerate(fact.members)
     )
     if fact.lane is not None and fact.suspects:

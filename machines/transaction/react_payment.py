@@ -12,8 +12,8 @@ from machines.core.machine import Machine, Prove
 from machines.core.ports import Cause, Evidence
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction import permit
 from machines.transaction.data import PaymentData, PaymentRecord, TransactionData
+from machines.transaction.permit import PAYMENTS
 from machines.transaction.rail_share import payment_share
 
 Choice = Decision[PaymentData]
@@ -25,7 +25,7 @@ def payment(prove: Prove[PaymentData] | None = None) -> Machine[PaymentData]:
         data=PaymentData,
         react=react,
         prove=prove,
-        adoption=permit.PAYMENTS,
+        adoption=PAYMENTS,
         rail_share=payment_share,
     )
 
@@ -134,8 +134,8 @@ def failed(
     )
 
 
-def requeued(record: PaymentRecord, carrier: RecordId, why: str, most_together: int = 0) -> Choice:
-    """Decide that it waits again: its transaction is over and did not pay it."""
+def requeued(record: PaymentRecord, carrier: RecordId, why: str, permit: str, most_together: int = 0) -> Choice:
+    """Decide that it waits again: its transaction is over and did not pay it, so that it is permitted once more."""
     if not _carried(record, carrier):
         return noted(why)
     return move(
@@ -146,6 +146,8 @@ def requeued(record: PaymentRecord, carrier: RecordId, why: str, most_together: 
             transaction=None,
             nonce=-1,
             hash=NO_HASH,
+            permit=permit,
+            turn=record.version + 1,
             most_together=most_together or record.data.most_together,
         ),
     )

@@ -20,7 +20,7 @@ from payflow.desk.steering import Steering
 from payflow.store.permits import PermitKeys
 from payflow.store.registers.tokens import Role
 from payflow.telemetry.metrics import Metrics
-from tests.chain import LANE, Anvil, stranger
+from tests.chain import GWEI, LANE, Anvil, stranger
 from tests.lanes import Station
 
 THIEF = stranger()
@@ -101,6 +101,28 @@ async def test_a_better_offer_is_one_for_what_was_signed_first(station: Station,
         assert (await station.transaction(0)).data.newest.empty, "its nonce can still be closed"
         await station.until_all([payment], s.FAILED)
     assert await chain.balance(THIEF) == 0
+
+
+@pytest.mark.parametrize("turn", ["as it was", "of this version", "of the next one"])
+async def test_an_old_permit_pays_no_second_time(station: Station, chain: Anvil, turn: str) -> None:
+    """Who signs records puts a payment back that was paid, with the permit that it had, as one that waits."""
+    to = stranger()
+    payment, other = station.payment("p-1", to, gwei=1_000), station.payment("p-2")
+    await station.pay(payment)
+    waiting = (await station.record(payment)).data
+    async with station.worker():
+        await station.until_settled([payment])
+    told, stored = watched(station), await station.store.records.read((await station.record(payment)).id)
+    version = stored.record.version
+    turns = {"as it was": 0, "of this version": version + 1, "of the next one": version + 2}
+    data = replace(waiting, turn=turns[turn])
+    decision: Decision[Any] = Decision(trigger="override", to=s.QUEUED, data=data, why="by hand", again_s=0)
+    await station.store.records.commit(stored, decision, Nothing(), "mallory")
+    async with station.worker():
+        await station.pay(other)
+        await station.until_settled([other])
+    assert await chain.balance(to) == 1_000 * GWEI
+    assert stored.record.id in told
 
 
 def test_what_a_lane_sends_for_its_own_sake_pays_nobody() -> None:
