@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from machines.core.decision import Decision
 from machines.core.errors import BadInput
+from machines.core.ids import folded
 from machines.core.lifecycle import OVERRIDE, Lifecycle, Position
 from machines.core.record import Record
 
@@ -101,7 +102,7 @@ def override(
     if fact.to == record.state:
         raise BadInput(f"{record.id} is in {record.state} already.")
     second = fact.second.strip()
-    if second.casefold() == fact.by.strip().casefold():
+    if folded(second) == folded(fact.by):
         raise BadInput("The second person must be another one.")
     needs = second_person_needed(lifecycle, record, target.name, fact.proof, approved=approved)
     if needs and not second:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import secrets
+import string
 import zlib
 from dataclasses import dataclass
 from typing import NewType
@@ -25,6 +26,7 @@ ROOM = "~"
 _OWNER = re.compile(rf"(?:[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}{ROOM})?[A-Za-z0-9][A-Za-z0-9_.:@+/-]{{0,127}}")
 
 
+_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _RESERVED = frozenset({"github", "repository", "lane", "finding", "rail"})
 
 
@@ -87,6 +89,14 @@ def derived_id(machine: str, shard: int, *parts: str) -> RecordId:
         "".join(f"{len(part)}:{part}" for part in (machine, *parts)).encode("utf-8", "surrogatepass")
     )
     return _compose(machine, shard, digest.digest()[:10])
+
+
+def folded(name: str) -> str:
+    """Write a name so that two ways to type it are one: with small letters, of the alphabet that names are made of.
+
+    Other letters stay as they are: a sign that looks like a letter, or becomes two, makes nobody somebody else.
+    """
+    return name.strip().translate(_SMALL)
 
 
 def is_id(text: str) -> bool:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from machines.core.decision import Decision, Message
-from machines.core.ids import RecordId, called
+from machines.core.ids import RecordId, called, folded
 from machines.core.machine import Anew
 from machines.core.money import Money
 from machines.core.ports import Evidence, SealKind
@@ -376,7 +376,7 @@ def same_person(one: str, other: str) -> bool:
 
 
 def one_person(name: str) -> str:
-    return called(name).strip().casefold()
+    return folded(called(name))
 
 
 _REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})(?:-([a-z][a-z2-7]{3}))?-([0-9]{1,4})")

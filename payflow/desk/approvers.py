@@ -7,12 +7,12 @@ nobody could tell otherwise whether it ever was enough.
 
 from collections.abc import Mapping, Sequence
 
-from machines.core.ids import called
+from machines.core.ids import called, folded
 from machines.core.money import Money
 from machines.payout.data import Approval, PayoutRecord
 from payflow.desk.dual_control import whoever_acts_alone
 from payflow.store.macs import Forged, UnknownKey
-from payflow.store.registers.persons import RegisteredPerson, folded
+from payflow.store.registers.persons import RegisteredPerson
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 

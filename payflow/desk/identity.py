@@ -15,7 +15,7 @@ from itertools import combinations
 
 from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
-from machines.core.ids import Owner
+from machines.core.ids import Owner, folded
 from machines.core.money import Asset, Money
 from payflow.desk.dual_control import DualControl, Verb, both, everybodys_contacts
 from payflow.desk.passkeys import opens_as_person, passkeys_of
@@ -24,7 +24,7 @@ from payflow.desk.platforms import known_owner, refuse_unknown
 from payflow.desk.providers import claim
 from payflow.store.registers.alone import OnePerson
 from payflow.store.registers.passkeys import Passkeys
-from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
+from payflow.store.registers.persons import REMEMBERED_MS, RegisteredPerson, with_issuer
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.subjects import KnownSubjects
@@ -148,7 +148,7 @@ async def add_person(
     known, now = await store.persons.find(name), await store.records.now()
     if known is not None:
         raise Conflict(f"{name} is {known.name}, who is registered: `payflow person set {known.name}` changes them.")
-    wish = _changed(store.persons, RegisteredPerson(name.strip(), frozenset(), by.name, now), change)
+    wish = _changed(store, RegisteredPerson(name.strip(), frozenset(), by.name, now), change)
     return await _write(store, wish, by, reason, "add person")
 
 
@@ -157,7 +157,7 @@ async def change_person(
 ) -> RegisteredPerson | Proposal:
     """Say otherwise what a person may do, up to how much, and how else they are called; or propose it."""
     by.refuse_unless(OPERATES)
-    wish = _changed(store.persons, await find_person(store, name), change)
+    wish = _changed(store, await find_person(store, name), change)
     return await _write(store, wish, by, reason, "change person")
 
 
@@ -183,7 +183,7 @@ async def enable_person(store: Store, name: str, reason: str, by: Person) -> Reg
     return await _write(store, replace(person, disabled_by="", disabled_at=None), by, why, "enable person")
 
 
-def _changed(persons: Persons, before: RegisteredPerson, change: PersonChange) -> RegisteredPerson:
+def _changed(store: Store, before: RegisteredPerson, change: PersonChange) -> RegisteredPerson:
     if not change.roles <= STAFF:
         raise BadInput("A person is a reviewer, an operator or a viewer; platforms and providers have tokens alone.")
     limits = dict(before.limits)
@@ -192,15 +192,18 @@ def _changed(persons: Persons, before: RegisteredPerson, change: PersonChange) -
             limits.pop(asset.code, None)
         else:
             limits[asset.code] = limit.units
+    issuer = store.settings.oidc_issuer
+    # Where no issuer is set yet, the first one that is completes it.
+    aliases = [with_issuer(name.strip(), issuer) if issuer else name.strip() for name in change.aliases]
     known = {folded(name) for name in before.names}
-    fresh = {folded(name): name.strip() for name in change.aliases if folded(name) not in known}
+    fresh = {folded(name): name for name in aliases if folded(name) not in known}
     wish = replace(
         before,
         roles=change.roles or before.roles,
         limits=dict(sorted(limits.items())),
         aliases=(*before.aliases, *fresh.values()),
     )
-    return wish if change.contacts is None else persons.with_contacts(wish, change.contacts)
+    return wish if change.contacts is None else store.persons.with_contacts(wish, change.contacts)
 
 
 async def _write(

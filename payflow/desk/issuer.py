@@ -1,7 +1,9 @@
 """Signing in by the company's identity provider: who is sent there, who comes back, and which person that is here.
 
 It says who somebody is; what they may do the register says. A subject is the person who has it as an alias
-(`oidc:<subject>`), or its e-mail address where the provider checked that: from the first sign-in on this subject alone.
+(`oidc:<issuer>#<subject>`), or its e-mail address where the provider checked that: from the first sign-in on this
+subject alone. An alias of an older version names no issuer: it is completed with the settings' one at the first sign-in
+of anybody new, unless another issuer was ever known here, whose it might be.
 Where the settings give roles to groups, each sign-in takes away what their groups do not say, and who is nobody here
 becomes a person with what they say: then whoever runs the provider can make one.
 """
@@ -10,22 +12,24 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from machines.core.errors import BadInput, NotAllowed, NotPossible
+from machines.core.ids import folded
 from machines.core.issuer import AuthRequest, Issuer, VouchedSubject
 from machines.core.money import Money
 from payflow.desk.dual_control import everybodys_contacts
 from payflow.desk.passkeys import SignedIn, has_passkey
 from payflow.desk.person import MAY_MOST
 from payflow.store.registers.alone import FIRST_SIGN_IN
-from payflow.store.registers.persons import SUBJECT, RegisteredPerson, folded
+from payflow.store.registers.persons import SUBJECT, RegisteredPerson, alias_of, with_issuer
 from payflow.store.registers.subjects import IssuerSignIn, IssuerSignIns, KnownSubject, KnownSubjects
-from payflow.store.registers.tokens import Role, Session, Tokens, digest_of, is_name
+from payflow.store.registers.tokens import Role, Session, Sessions, Tokens, digest_of, is_name
 from payflow.store.store import Store
 
 LONGEST_CODE = 4096
+NAMER = "payflow"
 _ERROR = re.compile(r"[a-z_]{1,40}")
 
 
@@ -119,9 +123,19 @@ async def _person_of(store: Store, who: VouchedSubject) -> tuple[RegisteredPerso
         await store.audit.note(person.name, "first sign-in", who.issuer, f"{subject}, who may be {may_be}")
         news = {"by": person.name, "issuer": who.issuer, "subject": subject, "roles": may_be}
         await store.alone.tell(news, await everybodys_contacts(store), now, FIRST_SIGN_IN)
+    if known is not None and not set(known.roles) <= set(may):
+        await _end_wider_sessions(store, person, roles)
     first_at = known.first_at if known else now
     await subjects.write(KnownSubject(who.issuer, who.subject, person.name, tuple(sorted(may)), first_at, now))
     return person, roles
+
+
+async def _end_wider_sessions(store: Store, person: RegisteredPerson, roles: Collection[Role]) -> None:
+    """End the sessions in which somebody may be what their groups do not give them any more, wherever they are open."""
+    sessions = Sessions(store.link)
+    for use in await sessions.all():
+        if use.person and await store.persons.same(use.person, person.name) and not set(use.roles) <= set(roles):
+            await sessions.end(use.name)
 
 
 def _by_groups(store: Store, who: VouchedSubject) -> frozenset[Role]:
@@ -130,7 +144,8 @@ def _by_groups(store: Store, who: VouchedSubject) -> frozenset[Role]:
 
 async def _named(store: Store, who: VouchedSubject) -> RegisteredPerson | None:
     """Find the person who has a subject among their names, or its e-mail address, if that is no other subject's."""
-    alias = f"{SUBJECT}{who.subject}"
+    await _name_issuers(store, who.issuer)
+    alias = alias_of(who.issuer, who.subject)
     person = await store.persons.find(alias)
     if person is not None and alias in person.names:  # a subject with other capitals is another one
         return person
@@ -146,12 +161,23 @@ async def _named(store: Store, who: VouchedSubject) -> RegisteredPerson | None:
     return person
 
 
+async def _name_issuers(store: Store, issuer: str) -> None:
+    """Complete the aliases that name no issuer, once and for all: after a change of issuer they would be anybody's."""
+    if any(one.issuer != issuer for one in await KnownSubjects(store.link).all()):
+        return
+    for person in await store.persons.all():
+        whole = tuple(with_issuer(one, issuer) for one in person.aliases)
+        if whole != person.aliases:
+            async with store.audit.doing(NAMER, "name the issuer", person.name, ", ".join(whole)):
+                await store.persons.write(replace(person, aliases=whole))
+
+
 async def _registered(store: Store, who: VouchedSubject, roles: frozenset[Role]) -> RegisteredPerson:
     """Make a person of somebody whose groups say what they may be, or refuse who is nobody here."""
     if not roles:
         raise NotAllowed(
             f"{who.email or who.subject} is nobody here. Operators add who works here, or another name of theirs: "
-            f"`payflow person add NAME --alias {SUBJECT}{who.subject}`, or `person set`."
+            f"`payflow person add NAME --alias {alias_of(who.issuer, who.subject)}`, or `person set`."
         )
     name = who.name
     if not is_name(name):
@@ -164,11 +190,11 @@ async def _registered(store: Store, who: VouchedSubject, roles: frozenset[Role])
     if taken:
         raise NotAllowed(
             f"{name} is somebody's name here already. If that is you, two operators say so: `payflow person set {name} "
-            f"--alias {SUBJECT}{who.subject}`."
+            f"--alias {alias_of(who.issuer, who.subject)}`."
         )
     assets, limits = store.records.assets, store.settings.oidc_limits
     most = {code: Money.parse(number, assets[code]).units for code, number in sorted(limits.items())}
     now, maker = await store.records.now(), f"{SUBJECT}{who.issuer}"
-    person = RegisteredPerson(name, roles, maker, now, most, (f"{SUBJECT}{who.subject}",))
+    person = RegisteredPerson(name, roles, maker, now, most, (alias_of(who.issuer, who.subject),))
     async with store.audit.doing(maker, "add person", name, ", ".join(sorted(roles))):
         return await store.persons.write(person)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.forge import ForgeAccount
-from machines.core.ids import Owner, called
+from machines.core.ids import Owner, called, folded
 from machines.core.money import Money
 from payflow.store.registers.audit import REFUSED
-from payflow.store.registers.persons import folded
 from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import UNSCOPED, ApiToken, Role, Tokens, TokenScope, digest_of, sign_in_name
 from payflow.store.store import Store

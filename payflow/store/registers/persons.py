@@ -13,6 +13,7 @@ import msgspec
 
 from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, Conflict
+from machines.core.ids import folded
 from machines.core.ports import Destination
 from payflow.store import keys
 from payflow.store.codec import encode
@@ -30,8 +31,9 @@ REMEMBERED_MS = 7 * DAY
 shutting out the other one."""
 
 SUBJECT = "oidc:"
-"""What the alias of a person begins with that is a subject of the identity provider; no token is called so."""
-_SUBJECT = re.compile(SUBJECT + r"[!-~]{1,255}")
+"""What the alias of a person begins with that is a subject of an identity provider; no token is called so."""
+_SUBJECT = re.compile(SUBJECT + r"[!-~]{1,600}")
+_WHOLE = re.compile(SUBJECT + "https?://[^#]+#.")
 _CONTACTS = "contacts"
 
 
@@ -176,9 +178,15 @@ class Persons:
                         await self._link.run(SWAP, [keys.PERSONS], field_name, row, after)
 
 
-def folded(name: str) -> str:
-    """Write a name so that two ways to type it are one."""
-    return name.strip().casefold()
+def alias_of(issuer: str, subject: str) -> str:
+    """Name a subject of an identity provider; what another one calls the same is another subject."""
+    return f"{SUBJECT}{issuer}#{subject}"
+
+
+def with_issuer(alias: str, issuer: str) -> str:
+    """Complete an alias that names a subject and no issuer; every other name stays as it is."""
+    bare = alias.startswith(SUBJECT) and not _WHOLE.match(alias)
+    return alias_of(issuer, alias.removeprefix(SUBJECT)) if bare else alias
 
 
 def _row(name: str) -> Row:

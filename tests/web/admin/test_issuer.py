@@ -11,14 +11,15 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import pytest
 
+from machines.core.clock import Millis
 from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
 from payflow.desk.identity import disable_person, takes_two
 from payflow.desk.person import Person
 from payflow.store.registers.alone import FIRST_SIGN_IN, OWNER
 from payflow.store.registers.audit import REFUSED
-from payflow.store.registers.persons import RegisteredPerson
-from payflow.store.registers.subjects import ASKED_S
+from payflow.store.registers.persons import RegisteredPerson, alias_of
+from payflow.store.registers.subjects import ASKED_S, KnownSubject, KnownSubjects
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web import routes as api
 from payflow.web.http import app
@@ -192,7 +193,7 @@ async def test_who_is_nobody_here_does_not_come_in(
     rita = Comer(firm)
     assert await rita.signs_in("rita") == 403
     assert "is nobody here" in rita.text
-    assert "oidc:rita" in rita.text
+    assert f"oidc:{firm.issuer.url}#rita" in rita.text
     assert "payflow_admin" not in rita.cookies
     assert (await lines(firm))[0][1] == REFUSED
 
@@ -220,6 +221,41 @@ async def test_who_is_disabled_stays_out_at_once(firm: Company) -> None:
     assert await Comer(firm).signs_in("rita") == 403
 
 
+async def test_an_alias_without_an_issuer_is_completed_once_and_is_nobodys_after_a_change_of_issuer(
+    firm: Company,
+) -> None:
+    persons, subjects = firm.front.store.persons, KnownSubjects(firm.front.store.link)
+    await firm.registered("rita-r", REVIEWER, aliases=("oidc:rita",))
+    await firm.registered("olu-o", OPERATOR, aliases=("oidc:olu",))
+    await firm.known("rita")
+    await firm.known("olu")
+    assert await Comer(firm).signs_in("rita") == 303
+    for name, subject in (("rita-r", "rita"), ("olu-o", "olu")):
+        person = await persons.find(name)
+        assert person
+        assert person.aliases == (alias_of(firm.issuer.url, subject),)
+    assert ("payflow", "name the issuer", alias_of(firm.issuer.url, "olu")) in await lines(firm)
+    await firm.registered("eve-e", OPERATOR, aliases=("oidc:eve",))
+    await firm.registered("max-m", OPERATOR, aliases=(alias_of("https://former.example", "max"),))
+    await subjects.write(KnownSubject("https://former.example", "x", "somebody", (), Millis(1), Millis(1)))
+    for name in ("eve", "max"):
+        await firm.known(name)
+        comer = Comer(firm)
+        assert await comer.signs_in(name) == 403, "it may be the other issuer's"
+        assert f"--alias oidc:{firm.issuer.url}#{name}" in comer.text
+    assert await Comer(firm).signs_in("olu") == 303, "whose alias names this issuer is who they are"
+
+
+async def test_a_sign_that_only_looks_like_a_letter_is_another_address(firm: Company) -> None:
+    await firm.registered("kelly", REVIEWER, aliases=("kelly@shop.example",))
+    await firm.registered("strasse", REVIEWER, aliases=("strasse@shop.example",))
+    for name, email in (("kelvin", "\u212aelly@shop.example"), ("sharp", "stra\u00dfe@shop.example")):
+        await firm.known(name, email=email)
+        assert await Comer(firm).signs_in(name) == 403
+    await firm.known("caps", email="KELLY@shop.example")
+    assert await Comer(firm).signs_in("caps") == 303
+
+
 # ── groups ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -228,7 +264,7 @@ async def test_who_is_new_becomes_what_their_groups_say_and_everybody_hears_of_i
     rita = Comer(grouped)
     assert await rita.signs_in("rita") == 303, rita.text
     assert "rita@shop.example reviewer" in await rita.see()
-    person = await grouped.front.store.persons.find("oidc:rita")
+    person = await grouped.front.store.persons.find(alias_of(grouped.issuer.url, "rita"))
     assert person
     assert (person.name, set(person.roles)) == ("rita@shop.example", {REVIEWER})
     assert person.limits == {"NGN": 500_000_00}
@@ -260,6 +296,22 @@ async def test_a_group_that_is_gone_takes_away_what_it_gave_for_passkeys_too(gro
     assert await Comer(grouped).comes_by(key.but(count=3)) == 403
     await grouped.known("rita", "payments")
     assert await Comer(grouped).signs_in("rita") == 303, "and what is given again is there again"
+
+
+async def test_what_a_group_gave_ends_in_every_open_session_when_it_is_gone(grouped: Company) -> None:
+    """The provider tells it at the next sign-in, or proof, of theirs: nobody asks it in between."""
+    await grouped.registered("rita", REVIEWER, OPERATOR, aliases=("oidc:rita",))
+    await grouped.known("rita", "payments", "money")
+    at_work, at_home = Comer(grouped), Comer(grouped)
+    assert await at_work.signs_in("rita") == 303
+    assert await at_work.get() == 200
+    await grouped.known("rita", "payments")
+    assert await at_home.signs_in("rita") == 303
+    assert await at_work.get() == 303, "it might do what an operator does"
+    assert await at_home.get() == 200
+    await grouped.known("rita", "chess")
+    assert await at_work.signs_in("rita") == 403
+    assert await at_home.get() == 303, "who may nothing any more has no session"
 
 
 async def test_nobody_becomes_a_person_by_a_name_of_somebody_or_without_one(grouped: Company) -> None:
