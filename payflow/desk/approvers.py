@@ -11,6 +11,7 @@ from machines.core.ids import called, folded
 from machines.core.money import Money
 from machines.payout.data import Approval, PayoutRecord
 from payflow.desk.dual_control import whoever_acts_alone
+from payflow.desk.person import roles_of
 from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.persons import RegisteredPerson
 from payflow.store.registers.tokens import Role, Tokens
@@ -32,7 +33,7 @@ class RegisteredApprovers:
             name = whoever_acts_alone(one.by)
             try:
                 person = await self._store.persons.find(name)
-                why = self._refusal(person, record) if person else await self._without_register(name)
+                why = await self._refusal(person, record) if person else await self._without_register(name)
             except (Forged, UnknownKey):
                 person, why = None, "is not as the register has them"
             whose = folded(person.name if person else name)
@@ -46,15 +47,22 @@ class RegisteredApprovers:
                 seen.add(whose)
         return found
 
-    def _refusal(self, person: RegisteredPerson, record: PayoutRecord) -> str:
+    async def _refusal(self, person: RegisteredPerson, record: PayoutRecord) -> str:
         if person.disabled_at is not None:
             return f"was disabled by {person.disabled_by}"
-        if Role.REVIEWER not in person.roles:
+        if Role.REVIEWER not in person.roles or not await self._reviews(person):
             return "is no reviewer any more"
         most = person.limits.get(record.amount.asset.code) if record.amount else None
         if record.amount is not None and most is not None and record.amount.units > most:
             return f"may approve {Money(most, record.amount.asset)} at most"
         return ""
+
+    async def _reviews(self, person: RegisteredPerson) -> bool:
+        """Tell whether their groups at the identity provider say so too; a token of theirs goes by the register."""
+        if Role.REVIEWER in await roles_of(self._store, person.name):
+            return True
+        tokens = [one for one in await Tokens(self._store.link).in_use() if one.role is Role.REVIEWER]
+        return any([await self._store.persons.same(one.holder, person.name) for one in tokens])
 
     async def _without_register(self, name: str) -> str:
         """Ask for the token of somebody whom nobody registered: it is their name; that it expired since is no harm."""

@@ -12,8 +12,10 @@ import aiohttp
 import pytest
 
 from machines.core.clock import Millis
+from machines.payout.data import Approval
 from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
+from payflow.desk.approvers import RegisteredApprovers
 from payflow.desk.identity import disable_person, takes_two
 from payflow.desk.person import Person
 from payflow.store.registers.alone import FIRST_SIGN_IN, OWNER
@@ -25,6 +27,7 @@ from payflow.web import routes as api
 from payflow.web.http import app
 from payflow.web.pages.admin.frame import DashboardExtensions
 from tests.issuer import SECRET, US, IssuerProcess, Signer, running
+from tests.machines.payout import scenes
 from tests.web.admin.authenticator import Authenticator
 from tests.web.admin.test_passkeys import Somebody, age, waiting
 from tests.web.api.front import Front, open_front
@@ -312,6 +315,21 @@ async def test_what_a_group_gave_ends_in_every_open_session_when_it_is_gone(grou
     await grouped.known("rita", "chess")
     assert await at_work.signs_in("rita") == 403
     assert await at_home.get() == 303, "who may nothing any more has no session"
+
+
+async def test_a_yes_counts_no_more_when_the_group_that_gave_it_is_gone(grouped: Company) -> None:
+    store, payout = grouped.front.store, scenes.payout("PROCESSING")
+    said = Approval("rita", 1, "print", "person.seal")
+    await grouped.registered("rita", REVIEWER, VIEWER, aliases=("oidc:rita",))
+    await grouped.known("rita", "payments", "staff")
+    assert await Comer(grouped).signs_in("rita") == 303
+    assert await RegisteredApprovers(store).lapsed(payout, (said,)) == {}
+    await grouped.known("rita", "staff")
+    assert await Comer(grouped).signs_in("rita") == 303
+    found = await RegisteredApprovers(store).lapsed(payout, (said,))
+    assert found == {"rita": "the yes of rita counts no more, who is no reviewer any more"}
+    await Tokens(store.link).create("rita-token", REVIEWER, "", "olu", person="rita")
+    assert await RegisteredApprovers(store).lapsed(payout, (said,)) == {}, "a token goes by the register"
 
 
 async def test_nobody_becomes_a_person_by_a_name_of_somebody_or_without_one(grouped: Company) -> None:
