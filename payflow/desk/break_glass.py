@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from machines.core.clock import Millis
 from machines.core.errors import BadInput, NotAllowed, NotFound, NotPossible
-from payflow.desk.dual_control import everybodys_contacts
+from payflow.desk.dual_control import everybodys_contacts, whoever_acts_alone
 from payflow.desk.person import OPERATES, REVIEWS, Person, because
 from payflow.desk.readiness import that_runs
-from payflow.store.registers.alone import GlassBroken
+from payflow.store.registers.alone import MOST_BROKEN, GlassBroken
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 
 ACT = "break glass"
@@ -37,6 +38,10 @@ async def begin(
             f"{runs[0].upper()}{runs[1:]}: use its pages, or stop it first. This is for when no service answers."
         )
     await _refuse_fewer(store, first, second)
+    if len(await store.glass.all()) >= MOST_BROKEN:
+        raise NotPossible(
+            f"{MOST_BROKEN} acts like this wait to be looked at: another operator signs them off on *Proposals* first."
+        )
     who = f"{first.name} and {second.name}" if second else f"{first.name}, alone"
     await store.audit.note(who, ACT, SUBJECT, f"{what}: {why}")
     await store.audit.anchor()
@@ -61,16 +66,32 @@ async def _refuse_fewer(store: Store, first: Person, second: Person | None) -> N
 
 
 async def sign_off(store: Store, at: Millis, by: Person) -> GlassBroken:
-    """Say that what was done without the service was looked at."""
+    """Say that what was done without the service was looked at: by somebody who did not do it, where there is one."""
     by.refuse_unless(OPERATES)
     found = next((one for one in await store.glass.all() if one.at == at), None)
     if found is None:
         raise NotFound("That was signed off already.")
     if by.role is None:
         raise NotAllowed("A shell without a token signs nothing off.")
+    if await _did(store, found, by.name) and await _others_operate(store, found):
+        raise NotAllowed(f"{by.name} did it: another operator looks at it and signs it off.")
     async with store.audit.doing(by.name, "sign off", ACT, f"{found.who}: {found.what}"):
         await store.glass.sign_off(at, await store.records.now())
     return found
+
+
+async def _did(store: Store, one: GlassBroken, name: str) -> bool:
+    """Tell whether somebody is one of those who did it, by whatever name of theirs."""
+    return any([await store.persons.same(each, name) for each in whoever_acts_alone(one.who).split(" and ")])
+
+
+async def _others_operate(store: Store, one: GlassBroken) -> bool:
+    """Tell whether anybody operates who did not do it: registered and not disabled, or by a token of nobody's."""
+    registered = await store.persons.all()
+    names = [person.name for person in registered if Role.OPERATOR in person.roles and person.disabled_at is None]
+    theirs = [one for one in await Tokens(store.link).in_use() if one.role is Role.OPERATOR and not one.person]
+    names += [token.name for token in theirs if await store.persons.find(token.name) is None]
+    return any([not await _did(store, one, name) for name in names])
 
 
 def words_of(words: Sequence[str]) -> str:
