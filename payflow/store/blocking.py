@@ -79,10 +79,12 @@ class BlockingPipeline:
 
 @asynccontextmanager
 async def blocking(link: Link, path: Path) -> AsyncIterator[Link]:
-    """Give a link to the same server that waits in place."""
+    """Give a link to the same server that waits in place, and signs as the other one does."""
     client: Any = BlockingClient(path, link.client.response_callbacks)
+    waiting = Link(client, cluster=False, place=link.place)
+    waiting.macs, waiting.rows = link.macs, link.rows
     try:
-        yield Link(client, cluster=False, place=link.place)
+        yield waiting
     finally:
         await client.aclose()
 
