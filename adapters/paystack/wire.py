@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -257,6 +257,73 @@ def read_page(reply: HttpReply) -> tuple[Sequence[Mapping[str, Any]], int]:
     if not page.status:
         raise OutcomeUnknown("Paystack lists no transfers.")
     return page.data, int(page.meta.pages)
+
+
+def listed_on(day: str, page: int) -> HttpRequest:
+    """Ask for a page of all transfers of one day."""
+    query = (("from", day), ("to", day), ("perPage", str(PAGE)), ("page", str(page)))
+    return HttpRequest("GET", "/transfer", query=query)
+
+
+class ListedTransfer(NamedTuple):
+    """A transfer in the list, with the number that the ledger knows it by."""
+
+    id: str
+    transfer: PaystackTransfer
+
+
+def read_transfers(reply: HttpReply) -> tuple[list[ListedTransfer], int]:
+    """Read a page of transfers, whoever asked for them, and how many pages there are."""
+    items, pages = read_page(reply)
+    return [ListedTransfer(str(item.get("id")), read_listed(item)) for item in items], pages
+
+
+class LedgerEntry(Struct):
+    """One entry of the ledger: what the balance moved by, what it was then, and what it is about."""
+
+    id: int
+    balance: int
+    currency: str
+    difference: int
+    model_responsible: str = ""
+    model_row: int | str = ""
+    reason: str | None = None
+    created_at: str = field(default="", name="createdAt")
+
+    @property
+    def about(self) -> str:
+        """The number of what moved it."""
+        return str(self.model_row)
+
+    @property
+    def of_transfer(self) -> bool:
+        """Whether a transfer moved it."""
+        return self.model_responsible == "Transfer"
+
+
+def ledger(day: str, page: int) -> HttpRequest:
+    """Ask for a page of what moved the balance on one day."""
+    query = (("from", day), ("to", day), ("perPage", str(PAGE)), ("page", str(page)))
+    return HttpRequest("GET", "/balance/ledger", query=query)
+
+
+def read_ledger(reply: HttpReply) -> tuple[list[LedgerEntry], int]:
+    """Read a page of it, and how many pages there are."""
+    items, pages = read_page(reply)
+    try:
+        return [msgspec.convert(dict(item), LedgerEntry) for item in items], pages
+    except msgspec.ValidationError as error:
+        raise OutcomeUnknown(f"An entry of Paystack's ledger cannot be read: {error}.") from error
+
+
+def read_named(reply: HttpReply) -> PaystackTransfer | None:
+    """Read a transfer, whoever asked for it; None where there is none."""
+    read_probe(reply)
+    if reply.status == HTTPStatus.NOT_FOUND:
+        return None
+    if reply.status != HTTPStatus.OK:
+        raise OutcomeUnknown(f"Paystack answered a look with HTTP {reply.status}.")
+    return _decoded(reply, TransferAnswer).data
 
 
 def read_listed(item: Mapping[str, Any]) -> PaystackTransfer:

@@ -13,6 +13,7 @@ from adapters.flutterwave.statement import FlutterwaveStatementV3
 from adapters.http import LIMITS, Credential, GatewayClient, HttpLimits, SecretKey
 from adapters.paystack import wire as paystack
 from adapters.paystack.rail import Paystack
+from adapters.paystack.statement import PaystackStatement
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
@@ -129,9 +130,11 @@ def _paystack(
 
     credential = SecretKey(keys[0])
 
+    def client(reads: CallKind) -> GatewayClient:
+        return GatewayClient(session, "Paystack", settings.paystack_url, credential, clock, limits, budget, reads)
+
     def rail(reads: CallKind) -> Paystack:
-        url = settings.paystack_url
-        return Paystack(GatewayClient(session, "Paystack", url, credential, clock, limits, budget, reads))
+        return Paystack(client(reads))
 
     def genuine(headers: Mapping[str, str], body: bytes) -> bool:
         return any(paystack.verify(headers, body, key) for key in keys)
@@ -148,6 +151,7 @@ def _paystack(
         Gateway(),  # a destination is checked when its recipient is made, which is part of paying
         hooks,
         lists=payer,
+        statement=PaystackStatement(client(CallKind.WATCH)),
         wallet=wallet,
         probe=asking.probe,
         watching=rail(CallKind.WATCH),

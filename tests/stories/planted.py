@@ -140,19 +140,26 @@ def mend_history(transfers: Transfers) -> None:
 
 
 def plant_all(
-    town: Town, random: Random, days: Sequence[Sequence[str]], late: Sequence[str], count: int
+    town: Town,
+    random: Random,
+    days: Sequence[Sequence[str]],
+    late: Sequence[str],
+    count: int,
+    without: Sequence[FindingKind] = (),
 ) -> list[Planted]:
     """Plant so many at random over the payouts of some days, of each kind; what the bank does not finish is late.
 
-    A day's history begins once and ends once: of gaps and balances there is one a day.
+    A day's history begins once and ends once: of gaps and balances there is one a day, and not in the day's first row,
+    which alone says what the wallet held before.
     """
     forger, transfers = Forger(town, random), town.bank.transfers
     planted = [Planted(Kind.LATE, _kobo(town.transfer(payout).order.amount)) for payout in late]
     planted += [hide(transfers, town.transfer(day[0])) for day in days[1:]]
-    planted += [forger.balance_differs(town.transfer(day[1])) for day in days]
-    others = [payout for day in days for payout in day[2:]]
+    planted += [forger.balance_differs(town.transfer(day[2])) for day in days]
+    kinds = [kind for kind in forger.kinds if kind not in without]
+    others = [payout for day in days for payout in (day[1], *day[3:])]
     for number, payout in enumerate(random.sample(others, count - len(planted))):
-        kind = list(forger.kinds)[number % len(forger.kinds)]
+        kind = kinds[number % len(kinds)]
         planted.append(forger.plant(kind, town.transfer(payout)))
     return planted
 
@@ -207,9 +214,9 @@ def counted(found: Iterable[FindingRecord]) -> Counter[Planted]:
     return Counter(Planted(one.data.kind, one.amount.units if one.amount else 0) for one in found)
 
 
-async def found_again(town: Town, reconciler: Reconciler) -> Counter[Planted]:
+async def found_again(town: Town, reconciler: Reconciler, rail: str = RAIL) -> Counter[Planted]:
     """Compare all of it anew, and say what is open."""
-    await reconciler.compare(RAIL, Millis(town.clock.now() - 30 * DAY))
+    await reconciler.compare(rail, Millis(town.clock.now() - 30 * DAY))
     return counted(await reconciler.findings.all(FindingFilter()))
 
 

@@ -10,7 +10,14 @@ from adapters.sandbox.agenda import stamp
 from adapters.sandbox.gateway import PLENTY, SimulatedGateway
 from adapters.sandbox.magic import STAYS, Fate, FatedRefusal, Webhook
 from adapters.sandbox.server import ENCODER, Handler, Route, ServedAnswer, ServedCall
-from adapters.sandbox.transfers import DECLINED, Order, SimulatedTransfer, TransferRefused, TransferState
+from adapters.sandbox.transfers import (
+    DECLINED,
+    Order,
+    SimulatedTransfer,
+    TransferRefused,
+    TransferState,
+    WalletRow,
+)
 from machines.core.clock import Clock
 
 SECRET_KEY = "sk_test_sandbox"  # noqa: S105  (opens nothing but this simulator)
@@ -62,6 +69,7 @@ class PaystackSimulator(SimulatedGateway):
             ("GET", "/transfer", self._list, False),
             ("GET", "/transfer/{code}", self._get, False),
             ("GET", "/balance", self._balance, False),
+            ("GET", "/balance/ledger", self._ledger, False),
         ]
         return [Route(method, path, partial(self._let_in, do), pays) for method, path, do, pays in table]
 
@@ -151,11 +159,11 @@ class PaystackSimulator(SimulatedGateway):
 
     def _list(self, call: ServedCall) -> ServedAnswer:
         """List transfers, newest first."""
-        since = call.query.get("from", "")[:10]
+        since, until = call.query.get("from", "")[:10], (call.query.get("to") or "9")[:10]
         found = [
             each
             for each in reversed(self.transfers.all)
-            if self.transfers.listed(each) and stamp(each.created_at)[:10] >= since
+            if self.transfers.listed(each) and since <= stamp(each.created_at)[:10] <= until
         ]
         page, size = int(call.query.get("page") or 1), int(call.query.get("perPage") or 50)
         shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
@@ -163,8 +171,33 @@ class PaystackSimulator(SimulatedGateway):
         body = {"status": True, "message": "Transfers retrieved", "data": shown, "meta": meta}
         return ServedAnswer(HTTPStatus.OK, body)
 
+    def _ledger(self, call: ServedCall) -> ServedAnswer:
+        """Show what moved the balances, newest first, each entry with what it was then."""
+        since, until = call.query.get("from", "")[:10], (call.query.get("to") or "9")[:10]
+        rows = [row for code in self.transfers.wallets for row in self.transfers.history.rows(code)]
+        found = [self._entry(row) for row in reversed(rows) if since <= stamp(row.move.at)[:10] <= until]
+        page, size = int(call.query.get("page") or 1), int(call.query.get("perPage") or 50)
+        meta = {"total": len(found), "perPage": size, "page": page, "pageCount": -(-len(found) // size)}
+        body = {"status": True, "message": "Balance ledger retrieved", "meta": meta}
+        return ServedAnswer(HTTPStatus.OK, body | {"data": found[(page - 1) * size : page * size]})
+
+    def _entry(self, row: WalletRow) -> dict[str, object]:
+        move = row.move
+        transfer = self.transfers.by_reference(move.reference)
+        number = self.transfers.history.moves.index(move) + 1
+        return {
+            "id": number,
+            "balance": _kobo(row.after),
+            "currency": move.currency,
+            "difference": _kobo(move.amount if move.says is None else move.says),
+            "reason": move.remarks,
+            "model_responsible": "Transfer" if transfer else "BalanceTopup",
+            "model_row": transfer.id if transfer else number,
+            "createdAt": stamp(move.at),
+        }
+
     def _get(self, call: ServedCall) -> ServedAnswer:
-        digits = call.params["code"].removeprefix("TRF_")
+        digits = call.params["code"].removeprefix("TRF_")  # it takes the number as well
         transfer = self.transfers.by_id(int(digits)) if digits.isdecimal() else None
         if transfer is None:
             return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
