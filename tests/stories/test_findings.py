@@ -8,6 +8,7 @@ import pytest
 
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.errors import BadInput
+from machines.core.rail_share import FINE, RailPart
 from machines.finding.data import FindingKind
 from payflow.config import Settings
 from payflow.desk.reconcile.repairs import FindingRepairs
@@ -62,6 +63,13 @@ async def test_each_kind_is_found_once_with_its_sum_and_nothing_else_and_goes_by
         assert await found_again(town, reconciler, rail) == Counter(planted)
         await resolve_all(town, reconciler, found)
         assert await found_again(town, reconciler, rail) == Counter()
+        rails = await town.store.ledger.rails()
+        assert {asset for _, asset in rails} == {"NGN"}, "nobody keeps books in the currency that was paid by mistake"
+        account = rails[rail, "NGN"]
+        taken = sum(one.units for one in planted if one.kind is FindingKind.NOT_OURS)
+        assert -account.fine(RailPart.FUNDED) == taken * FINE, "what was nobody's of ours is on the rail's side"
+        held = town.bank.transfers.history.rows("NGN")[-1].after
+        assert account.fine(RailPart.WALLET) // FINE == int(held * 100), "the ledger says what the wallet holds"
 
 
 async def test_nothing_is_missing_before_the_rails_own_time_has_gone_by(settings: Settings) -> None:

@@ -71,10 +71,13 @@ class FindingRepairs:
             return Repaired(await self._findings.resolved(name, why, by.name), f"Settled: {why}.")
 
     async def _book(self, finding: Finding, why: str) -> None:
-        """Post on the rail's side what came into its wallet from outside, or was taken out; each line once."""
-        if finding.kind is FindingKind.NOT_OURS and finding.units:
-            fine = finding.units * FINE
-            await self._store.ledger.book(finding.rail, finding.asset, RailPart.FUNDED, fine, finding.line, why)
+        """Post on the rail's side what came into its wallet, was taken out, or was charged; each line once."""
+        part, reference = RailPart.FUNDED, finding.line
+        if finding.kind is FindingKind.FEE_DIFFERS:  # its line pays what a record of ours has posted already
+            part, reference = RailPart.FEES, f"fee of {finding.line}"
+        # In other currencies nobody keeps books here.
+        if finding.units and finding.asset in {asset.code for asset in self._store.records.assets}:
+            await self._store.ledger.book(finding.rail, finding.asset, part, finding.units * FINE, reference, why)
 
     async def _ask(self, finding: Finding, by: Person, reason: str, owner: str) -> None:
         rail = self._reconciler.rails.get(finding.rail)
