@@ -64,7 +64,7 @@ def payment_differs(line: StatementLine, ours: OurPayment, before: Sequence[str]
     if line.account and ours.account and line.account != ours.account:
         says = f"{line.amount} went to another account than it should"
         found.append(BooksDiffer(FindingKind.WRONG_DESTINATION, whole, says))
-    if line.amount != ours.amount:
+    elif line.amount != ours.amount:  # else all of it is posted already
         says = f"{line.amount} was paid instead of {ours.amount}"
         found.append(BooksDiffer(FindingKind.AMOUNT_DIFFERS, whole - line.amount.units, says))
     if line.fee is not None and ours.fee is not None and line.fee != ours.fee:

@@ -61,7 +61,7 @@ UNFOUND_KEYS = {
     "pf:statements": COPIED,
     "pf:statement-columns": "is shown with what it makes of a file before anything is taken in",
     "pf:statement:<rail>": COPIED,
-    "pf:lines:<rail>": COPIED,
+    "pf:lines:<rail>": "is signed: a line that somebody else wrote is none, and nothing is posted because of it",
     "pf:lines-at:<rail>": COPIED,
     "pf:matched:<rail>": COPIED,
     "pf:unmatched:<rail>": COPIED,

@@ -137,9 +137,15 @@ async def posting_of(store: Store, metrics: Metrics, name: RecordId) -> Mapping[
         raise NotPossible(f"{name} is {record.state}: nothing is left to do.")
     amount, out = _posting(record)
     finding = record.data
+    line = await store.statements.line(finding.rail, finding.line)
+    if line is None or not store.records.trusts(await store.records.read(name)):
+        raise NotPossible(
+            f"{name}, or the line that it is about, is not what Payflow wrote: have the statement read anew with "
+            "`payflow reconcile --since`, and look again. Nothing is posted."
+        )
     return {
         "owner": finding.owner, "amount": str(amount), "way": "taken" if out else "given", "kind": finding.kind.value,
-        "says": finding.says,
+        "says": finding.says, "source": f"the file {line.source}" if line.source else finding.rail,
     }  # fmt: skip
 
 
@@ -166,4 +172,5 @@ def _says(proposal: Proposal) -> list[str]:
     way = (
         f"is taken off what {seen['owner']} has" if seen["way"] == "taken" else f"becomes available to {seen['owner']}"
     )
-    return [f"{seen['kind']}: {seen['says']}", f"{seen['amount']} {way}."]
+    # One that was proposed before an upgrade names no source; it is not confirmed, but still shown.
+    return [f"{seen['kind']}: {seen['says']}", f"{seen.get('source', '?')} says so.", f"{seen['amount']} {way}."]

@@ -1,6 +1,7 @@
 """What rails said that they did: each line once, by the rail's own name for it, and which record it was matched with.
 
 Where money went is kept as a fingerprint alone. What is kept is a copy: a rail is asked anew with `reconcile --since`.
+Each line is signed: what somebody else wrote is no line, and nothing is proposed because of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -127,14 +128,15 @@ class Statements(OverLink):
         known = await self._link.ask("HMGET", keys.lines(rail), *by_id)
         fresh = []
         for line, found in zip(by_id.values(), known, strict=True):
-            before = _ROWS.decode(found) if found else None
-            if before is None or (before.open and not line.open):
+            before = self._opened(rail, line.id, found)
+            # What a rail itself says counts in place of what a file said of it.
+            if before is None or (before.open and not line.open) or (before.source and not source):
                 fresh.append(line)
         if fresh:
             # First that they are to be looked at: whoever dies between the two reads them once more, and loses none.
             places = [word for one in fresh for word in (one.at, one.id)]
             await self._link.ask("ZADD", keys.unmatched(rail), *places)
-            rows = [word for one in fresh for word in (one.id, _ENCODE.encode(_row(one, source=source)))]
+            rows = [word for one in fresh for word in (one.id, self._sealed(rail, one.id, _row(one, source=source)))]
             await self._link.ask("HSET", keys.lines(rail), *rows)
             await self._link.ask("ZADD", keys.lines_by_time(rail), *places)
         return fresh
@@ -149,7 +151,7 @@ class Statements(OverLink):
         if not ids:
             return []
         rows = await self._link.ask("HMGET", keys.lines(rail), *ids)
-        return [self._matched(name, row) if row else None for name, row in zip(ids, rows, strict=True)]
+        return [self._matched(name, self._opened(rail, name, row)) for name, row in zip(ids, rows, strict=True)]
 
     async def newest(self, rail: str, limit: int, before: int | None = None) -> list[MatchedLine]:
         """List lines, the newest first, from before a time on."""
@@ -172,7 +174,8 @@ class Statements(OverLink):
             about[record].append(one.line.id)
         if fresh:
             rows = [
-                (one.line.id, _ENCODE.encode(_row(one.line, record=record, source=one.source))) for one, record in fresh
+                (one.line.id, self._sealed(rail, one.line.id, _row(one.line, record=record, source=one.source)))
+                for one, record in fresh
             ]
             await self._link.ask("HSET", keys.lines(rail), *(word for row in rows for word in row))
             lines = {record: about[record] for _, record in fresh}
@@ -204,8 +207,16 @@ class Statements(OverLink):
         if lines:
             await self._link.ask("ZREM", keys.unmatched(rail), *lines)
 
-    def _matched(self, name: str, found: bytes) -> MatchedLine:
-        row = _ROWS.decode(found)
+    def _sealed(self, rail: str, name: str, row: _Row) -> bytes:
+        return self._link.macs.wrap(f"{keys.lines(rail)} {name}", _ENCODE.encode(row))
+
+    def _opened(self, rail: str, name: str, found: bytes | None) -> _Row | None:
+        content = self._link.macs.opened(f"{keys.lines(rail)} {name}", found)
+        return _ROWS.decode(content) if content else None
+
+    def _matched(self, name: str, row: _Row | None) -> MatchedLine | None:
+        if row is None:
+            return None
         amount = Money(row.units, asset_of(self._assets, row.asset))
         line = StatementLine(
             name, row.kind, amount, row.out, Millis(row.at), row.reference, row.handle, row.fee, row.account, row.open

@@ -113,6 +113,13 @@ KES = Money(100_000, Asset("KES", 2))
         (replace(LINE, amount=Money(99_900, NGN)), OURS, [], 0, [(FindingKind.AMOUNT_DIFFERS, 100)]),
         (replace(LINE, fee=2_688), OURS, [], 0, [(FindingKind.FEE_DIFFERS, 1_613)]),
         (replace(LINE, account="away"), OURS, [], 0, [(FindingKind.WRONG_DESTINATION, 100_000)]),
+        (
+            replace(LINE, amount=Money(60_000, NGN), account="away"),
+            OURS,
+            [],
+            0,
+            [(FindingKind.WRONG_DESTINATION, 100_000)],
+        ),
         (replace(LINE, amount=KES, account="away"), OURS, [], 0, [(FindingKind.WRONG_CURRENCY, 100_000)]),
         (LINE, OURS, ["76"], 0, [(FindingKind.TWICE, -100_000)]),
         (LINE, OURS, ["76"], 1, []),

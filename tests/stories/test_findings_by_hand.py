@@ -1,0 +1,84 @@
+"""Somebody writes into the store what two people then would post: nothing of it is proposed, or confirmed."""
+
+from random import Random
+
+import pytest
+
+from machines.core.errors import NotPossible, PayflowError
+from machines.core.money import NGN, Money
+from machines.core.ports import LineKind, StatementLine, StatementPart
+from machines.finding.data import FindingKind
+from payflow.config import Settings
+from payflow.desk.steering import Steering
+from payflow.store import keys
+from payflow.store.codec import encode
+from tests.stories.planted import OLGA, OTTO, RAIL, Forger, paid_payouts, reconciling
+from tests.stories.town import ANN, Town, open_town
+
+SEED = 20270115
+
+
+async def available(town: Town) -> int:
+    return (await town.store.ledger.account(ANN))["NGN"].available
+
+
+async def test_a_line_that_somebody_wrote_by_hand_is_none(settings: Settings) -> None:
+    """It says that Ann got one naira of two thousand: the rest would be posted to her."""
+    async with open_town(settings, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        await reconciler.compare(RAIL)
+        async with town.worker():
+            (payout,) = await paid_payouts(town, [2_000])
+        paid = town.reference(payout)
+        line = StatementLine("999", LineKind.PAYMENT, Money(100, NGN), out=True, at=town.clock.now(), reference=paid)
+        row = encode([line.kind, "NGN", 100, True, line.at, paid])
+        for written in (row, b"\0" + row):
+            await town.store.link.ask("HSET", keys.lines(RAIL), "999", written)
+            await town.store.link.ask("ZADD", keys.unmatched(RAIL), line.at, "999")
+            await town.time_passes(hours=25)
+            assert (await reconciler.compare(RAIL)).found == ()
+
+
+async def test_what_was_found_is_posted_only_as_it_was_found(settings: Settings) -> None:
+    async with open_town(settings, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        await reconciler.compare(RAIL)
+        async with town.worker():
+            (payout,) = await paid_payouts(town, [2_000])
+        Forger(town, Random(SEED)).plant(FindingKind.WRONG_DESTINATION, town.transfer(payout))
+        await town.time_passes(hours=25)
+        (found,) = (await reconciler.compare(RAIL)).found
+        assert found.data.kind is FindingKind.WRONG_DESTINATION
+        steering, link, before = Steering(town.store, town.metrics), town.store.link, await available(town)
+        (row, line) = await link.ask("HMGET", keys.record(found.id), "units", "mac"), found.data.line
+        kept = await link.ask("HGET", keys.lines(RAIL), line)
+        # More is to be posted than was found, and that nobody signed it is as an older version would have left it.
+        await link.ask("HSET", keys.record(found.id), "units", 90_000_000)
+        for mac in (row[1], None):
+            if mac is None:
+                await link.ask("HDEL", keys.record(found.id), "mac")
+            with pytest.raises(PayflowError):
+                await steering.propose_posting(found.id, "the statement says so", OTTO)
+        await link.ask("HSET", keys.record(found.id), "units", row[0], "mac", row[1])
+        proposal = await steering.propose_posting(found.id, "the statement says so", OTTO)
+        assert f"{RAIL} says so." in steering.two.says(proposal)
+        await link.ask("HSET", keys.lines(RAIL), line, kept[:-1] + b"\x01")
+        with pytest.raises(NotPossible, match="not what Payflow wrote"):
+            await steering.two.confirm(proposal.digest, OLGA)
+        assert await available(town) == before
+
+
+async def test_what_the_rail_says_counts_in_place_of_what_a_file_said_first(settings: Settings) -> None:
+    """Whoever takes in a file that says all is well cannot keep what the rail itself says from being looked at."""
+    async with open_town(settings, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        await reconciler.compare(RAIL)
+        async with town.worker():
+            (payout,) = await paid_payouts(town, [2_000])
+        transfer, paid = town.transfer(payout), town.reference(payout)
+        Forger(town, Random(SEED)).plant(FindingKind.AMOUNT_DIFFERS, transfer)
+        lied = StatementLine(
+            str(transfer.id), LineKind.PAYMENT, Money(200_000, NGN), out=True, at=town.clock.now(), reference=paid
+        )
+        await town.time_passes(hours=25)
+        taken_in = await reconciler.take_in_file(RAIL, [StatementPart(lied.at, (lied,), {})], "march.csv")
+        assert (taken_in.lines, taken_in.found) == (1, ())
+        found = (await reconciler.compare(RAIL)).found
+        assert [one.data.kind for one in found] == [FindingKind.AMOUNT_DIFFERS]
