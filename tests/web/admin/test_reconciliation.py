@@ -10,6 +10,7 @@ from machines.core.ids import Owner, RecordId
 from machines.finding.react import finding
 from payflow.desk.reconcile.findings import FindingFilter, Findings
 from payflow.desk.reconcile.reconciler import ComparedRail, Reconciler
+from payflow.store.registers.passkeys import Passkey, Passkeys
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
@@ -123,3 +124,18 @@ async def test_both_pages_can_be_used_by_everybody_wide_and_narrow(
     for path in ("?rail=bank", f"/{await named(desk, 'amount differs')}", f"/{await named(desk, 'missing there')}"):
         await browser.see(page, f"/reconciliation{path}")
         assert await flaws(page) == []
+
+
+async def test_who_has_a_passkey_shows_it_before_something_is_posted(
+    visitor: Visitor, desk: Reconciler, flagged: Front
+) -> None:
+    """Else a cookie that was stolen from one operator would do for what is adopted, and for the first of two."""
+    await visitor.come("otto", Role.OPERATOR)
+    name, now = await named(desk, "amount differs"), Millis(1)
+    key = Passkey("key", "otto", "his", b"key", 0, "otto", "", now, now)
+    await Passkeys(flagged.store.link).add(key)
+    await visitor.see(f"reconciliation/{name}")
+    await visitor.send("reconciliation/resolve", id=name, reason="the statement says so")
+    assert "Is it you?" in visitor.text
+    await visitor.see("proposals")
+    assert "finding posting" not in visitor.text

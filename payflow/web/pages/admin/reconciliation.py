@@ -55,7 +55,7 @@ class ReconciliationPages:
         return [
             shows("/reconciliation", self.show),
             shows("/reconciliation/{id}", self.show_one),
-            does("/reconciliation/resolve", self.resolve, OPERATES),
+            does("/reconciliation/resolve", self.resolve, OPERATES, proven=True),
             does("/reconciliation/waive", self.waive, OPERATES),
             does("/reconciliation/take", self.take, OPERATES),
             does("/reconciliation/match", self.match, OPERATES),
