@@ -53,6 +53,7 @@ MOST_AT_ONCE = 2**64 - 1
 FEW_FRESH = 4_096
 CORRECTED = "corrected by "
 """What the cause of a correction begins with."""
+HIDDEN = "is not in the index of its owner, by which rules judge"
 RAILS_OPENED = "rails_opened"
 _CHECK = "books"
 _NEWEST = (2**64, 0)
@@ -174,6 +175,8 @@ class ShardSums:
     """Whether any of them is signed with an older key than the newest."""
     earned: "dict[CreditedDay, Counter[Owner]]" = field(default_factory=dict)
     """What platforms credited to whom, on the newest day of which something was read."""
+    asked: "dict[str, tuple[int, Owner]]" = field(default_factory=dict)
+    """Each record that took something of an owner's within a day of the newest posting: when, and whose."""
 
 
 @dataclass(slots=True)
@@ -471,6 +474,7 @@ class Ledger(OverRecords):
         self._compared(shard, stated, found)
         self._compared(shard, outside, found)
         await self._look_for_records(shard, fresh, found)
+        await self._look_for_hidden(shard, found)
 
     def _stated(self, shard: int, found: ShardSums) -> "Statement":
         """Read what was stated of the oldest postings; where nothing is signed, nothing is asked of any."""
@@ -531,6 +535,7 @@ class Ledger(OverRecords):
         else:
             found.older_key = found.older_key or not self._records.macs.is_current_posting(entry.seal)
             _note_earned(entry, found.earned)
+            _note_asked(entry, found.asked)
         found.seen.add(name)
 
     async def _look_for_records(self, shard: int, entries: Sequence[Posting], found: ShardSums) -> None:
@@ -552,6 +557,18 @@ class Ledger(OverRecords):
             if why:
                 found.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
 
+    async def _look_for_hidden(self, shard: int, found: ShardSums) -> None:
+        """See that rules find what was asked for within a day: it may be hidden after its posting was read."""
+        asked = [(record_id, owner) for record_id, (_, owner) in found.asked.items()]
+        for first in range(0, len(asked), PAGE):
+            some = asked[first : first + PAGE]
+            owned = await self._link.pipeline([("ZSCORE", keys.owned(shard, owner), one) for one, owner in some])
+            gone = [pair for pair, score in zip(some, owned, strict=True) if score is None]
+            archived = await self._link.pipeline([("HEXISTS", keys.tombs(shard), one) for one, _ in gone])
+            for (one, owner), is_archived in zip(gone, archived, strict=True):
+                if not is_archived:
+                    found.forged.setdefault(owner, f"{owner}: {one} {HIDDEN}.")
+
     def _against_record(
         self,
         one: Posting,
@@ -567,7 +584,7 @@ class Ledger(OverRecords):
         if int(version or 0) < one.number_in_seal:
             return f"was set back to before the posting {one.id}" if version else "is not there any more"
         if not is_owned:
-            return "is not in the index of its owner, by which rules judge"
+            return HIDDEN
         if event and not brought_back and self._is_late(one, read_event(event).at):
             return f"did long before what the posting {one.id} says"
         return ""
@@ -694,6 +711,15 @@ def _note_earned(entry: Posting, earned: dict[CreditedDay, Counter[Owner]]) -> N
         del earned[older]
     if all(one.day == place.day for one in earned):
         earned.setdefault(place, Counter())[entry.owner] += entry.units
+
+
+def _note_asked(entry: Posting, asked: dict[str, tuple[int, Owner]]) -> None:
+    if (entry.source, entry.target) != (Position.AVAILABLE, Position.HELD) or not is_id(entry.cause):
+        return
+    at = place_of(entry.id)[0]
+    asked[entry.cause] = (at, entry.owner)
+    while asked and next(iter(asked.values()))[0] < at - DAY:
+        del asked[next(iter(asked))]
 
 
 def _parts(stated: bytes | None) -> tuple[str, str, bytes]:

@@ -14,6 +14,7 @@ from machines.payout.acts import PayoutActs
 from machines.payout.data import PayoutRecord, reference_of
 from machines.payout.risk import Thresholds
 from payflow.config import Settings
+from payflow.desk.books import Bookkeeper
 from payflow.desk.providers import ProviderHistories
 from payflow.store import keys
 from payflow.store.codec import chain, event_bytes, read_event
@@ -173,6 +174,27 @@ async def test_failures_are_not_hidden(rules: Rules) -> None:
         await rules.by_hand("ZREM", keys.owned(rules.store.records.owner_shard(ANN), ANN), failed)
     rules.clock.advance(DAY_S)
     assert await rules.codes() == ["doubt"]
+
+
+async def test_what_was_hidden_after_it_was_paid_stops_its_owner_at_the_next_walk(rules: Rules) -> None:
+    """Its account holds nothing that would tell; and the postings of it were looked at before."""
+    walker = Bookkeeper(rules.store, 0.001, 3600)
+    await rules.is_known()
+    asked = [await rules.paid(units=40_000_00), await rules.asked(units=40_000_00)]
+    await rules.happened(asked[1], f.Assessed(()), f.Cancelled("ann"))
+    for one in asked:
+        rules.clock.advance(1)
+        await walker.check_in_turn()
+        assert await rules.store.pauses.all() == {}
+        await rules.by_hand("ZREM", keys.owned(rules.store.records.owner_shard(ANN), ANN), one)
+        rules.clock.advance(1)
+        await walker.check_in_turn()
+        (why,) = [pause.why for pause in (await rules.store.pauses.all()).values()]
+        assert f"{one} is not in the index of its owner" in why
+        await rules.store.pauses.resume(f"owner:{ANN}")
+        made = await rules.store.link.ask("HGET", keys.record(one), "made")
+        await rules.by_hand("ZADD", keys.owned(rules.store.records.owner_shard(ANN), ANN), made, one)
+        walker = Bookkeeper(rules.store, 0.001, 3600)
 
 
 async def test_a_record_that_was_changed_is_not_judged_by(rules: Rules) -> None:
