@@ -229,6 +229,8 @@ def test_a_file_is_shown_before_it_counts_and_each_of_its_lines_counts_once(
     again = desk.json(*words, "--yes")
     assert (again["new"], again["findings"]) == (0, []), "the map of columns is kept, and each line counts once"
     assert "may.csv" in desk.json("finding", "show", done["findings"][0]["finding"])["line"]
+    file.write_text("Day,Paid,Text\n2026-01-15,-1.00,x\n2062-05-01,-1.00,x\n", "utf-8")
+    assert "2062-05-01 00:00" in desk.refused(*words, "--yes", code=2), "no balance of later would count any more"
     file.write_text("Day,Paid,Text\nyesterday,1,x\n", "utf-8")
     assert "'yesterday' is no time" in desk.refused(*words, code=2)
     assert "There is no file" in desk.refused("finding", "import", "none.csv", "--rail", "bank", code=2)

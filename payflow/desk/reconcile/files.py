@@ -1,12 +1,13 @@
 """A statement that comes as a file: read, shown first, and taken in only when somebody says so."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.statement_files import camt, columns
 from adapters.statement_files.parts import MOST_BYTES, by_day
+from machines.core.clock import DAY
 from machines.core.errors import BadInput
 from machines.core.money import Assets, Money
 from machines.core.ports import StatementLine, StatementPart
@@ -62,8 +63,19 @@ async def read_statement(
         raise BadInput(f"There is no rail {rail[:40]!r}; there is {known}.")
     columns_ = given or await store.statements.columns(rail)
     parts = _parts(file, columns_, currency, store.records.assets)
+    await _refuse_to_come(store, file.name, parts)
     lines = [line.id for part in parts for line in part.lines]
     return StatementFile(file.name, tuple(parts), await store.statements.count_new(rail, lines))
+
+
+async def _refuse_to_come(store: Store, name: str, parts: Sequence[StatementPart]) -> None:
+    """Raise where something is of a time to come: no balance that is read later would count any more."""
+    latest = max([one.begins for one in parts] + [line.at for one in parts for line in one.lines])
+    if latest > await store.records.now() + DAY:
+        raise BadInput(
+            f"{name} says something of {utc(latest)}, which is still to come: look at its dates, a month may stand "
+            "where the day is meant. Nothing was taken in."
+        )
 
 
 def _parts(file: Path, text: str, currency: str, assets: Assets) -> list[StatementPart]:
