@@ -23,6 +23,9 @@ from payflow.store.macs import Forged
 from payflow.store.records import OverRecords, OwnerSnapshot
 from payflow.store.stored import BROUGHT_BACK, Stored, read_stub, signed_parts
 
+MOST_HOLDING = 1_000
+"""So many records of an owner are read at most to find all that hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class PastRequest:
@@ -56,16 +59,13 @@ class TrackRecords(OverRecords):
         `since` says of a record from which time on it must be known exactly when it was made.
         """
         snapshot = await self._records.owned(owner, most)
-        doubts: list[str] = []
-        found: list[tuple[Stored, Millis]] = []
-        for record_id, stored, newest in snapshot.records:
-            doubt = self._doubt(owner, stored, newest)
-            if doubt:
-                doubts.append(f"{record_id} is not what Payflow wrote: {doubt}")
-            elif isinstance(stored, Stored):
-                found.append((stored, read_event(newest).at))
-        if not doubts and len(snapshot.records) < most:
-            doubts += self._unheld(snapshot, [stored.record for stored, _ in found])
+        found, doubts, unheld = self._sound(owner, snapshot)
+        more = len(snapshot.records) >= most
+        if more and unheld and not doubts:
+            # An older one may hold what the newest do not; where even more are there, a person looks.
+            snapshot = await self._records.owned(owner, max(most, MOST_HOLDING))
+            found, doubts, unheld = self._sound(owner, snapshot)
+        doubts = doubts or unheld
         asked = [(stored, at) for stored, at in found if stored.record.machine == machine]
         exact = [stored for stored, at in asked if since is not None and at >= since(stored.record)]
         times = await self._asked_at(exact)
@@ -73,8 +73,19 @@ class TrackRecords(OverRecords):
         requests = [PastRequest(stored.record, times.get(stored.record.id) or at) for stored, at in asked]
         archived, doubted = self._archived(owner, snapshot.tombs)
         requests += [one for one in archived if one.record.machine == machine]
-        more = len(snapshot.records) >= most
         return TrackRecord(tuple(requests), more, next(iter([*doubts, *doubted]), ""))
+
+    def _sound(self, owner: Owner, snapshot: OwnerSnapshot) -> tuple[list[tuple[Stored, Millis]], list[str], list[str]]:
+        """Give the records that may be judged by, and when they moved last; why others may not; and what is unheld."""
+        found: list[tuple[Stored, Millis]] = []
+        doubts: list[str] = []
+        for record_id, stored, newest in snapshot.records:
+            doubt = self._doubt(owner, stored, newest)
+            if doubt:
+                doubts.append(f"{record_id} is not what Payflow wrote: {doubt}")
+            elif isinstance(stored, Stored):
+                found.append((stored, read_event(newest).at))
+        return found, doubts, self._unheld(snapshot, [stored.record for stored, _ in found])
 
     async def asked_at(self, record_id: RecordId) -> Millis | None:
         """Say when a record was made, as its history says; None where that is not whole."""

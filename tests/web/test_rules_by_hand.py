@@ -15,7 +15,7 @@ from machines.payout.data import PayoutRecord, reference_of
 from machines.payout.risk import Thresholds
 from payflow.config import Settings
 from payflow.desk.books import Bookkeeper
-from payflow.desk.providers import ProviderHistories
+from payflow.desk.providers import LATEST, ProviderHistories
 from payflow.store import keys
 from payflow.store.codec import chain, event_bytes, read_event
 from payflow.store.registers.profiles import Profile
@@ -195,6 +195,19 @@ async def test_what_was_hidden_after_it_was_paid_stops_its_owner_at_the_next_wal
         made = await rules.store.link.ask("HGET", keys.record(one), "made")
         await rules.by_hand("ZADD", keys.owned(rules.store.records.owner_shard(ANN), ANN), made, one)
         walker = Bookkeeper(rules.store, 0.001, 3600)
+
+
+async def test_of_somebody_with_many_payouts_nothing_is_hidden_either(rules: Rules) -> None:
+    """More than the rules look at: an old one that still holds is no doubt, and a new one that is hidden is."""
+    await rules.is_known()
+    await rules.failed()
+    for _ in range(LATEST):
+        await rules.paid()
+    rules.clock.advance(DAY_S)
+    first = await rules.asked()
+    assert await rules.codes(first) == []
+    await rules.by_hand("ZREM", keys.owned(rules.store.records.owner_shard(ANN), ANN), first)
+    assert await rules.codes() == ["doubt"]
 
 
 async def test_a_record_that_was_changed_is_not_judged_by(rules: Rules) -> None:
