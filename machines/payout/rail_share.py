@@ -17,7 +17,7 @@ def rail_share(record: PayoutRecord) -> RailShare | None:
     """
     data, amount, place = record.data, record.amount, s.LIFECYCLE.state(record.state).at_rail
     paid = data.payments if data.attempts else 0
-    if amount is None or not (place or paid or data.charged):
+    if amount is None or not (place or paid or data.charged or record.state == s.REVERSED):
         return None
     counts = place is RailPosition.SETTLED
     arrived = max(paid, counts)  # a person may say that it was paid where no rail does
@@ -29,9 +29,17 @@ def rail_share(record: PayoutRecord) -> RailShare | None:
             RailPart.SETTLED: arrived * data.send_units * FINE,
             RailPart.BORNE: (amount.units - data.send_units) * FINE if counts else 0,
             RailPart.TWICE: (arrived - counts) * data.send_units * FINE,
-            RailPart.FEES: sum(_fine(fee, amount.asset) for _, fee in data.charged),
+            RailPart.FEES: sum(_fine(fee, amount.asset) for fee in _fees(record, arrived)),
         },
     )
+
+
+def _fees(record: PayoutRecord, arrived: int) -> list[str]:
+    """List what the rail charged; an older version left it in the proof of what was paid, or came back, alone."""
+    data = record.data
+    if data.charged or data.evidence is None or not (arrived or record.state == s.REVERSED):
+        return [fee for _, fee in data.charged]
+    return [dict(data.evidence.details).get("fee", "")]
 
 
 def _fine(fee: str, asset: Asset) -> int:

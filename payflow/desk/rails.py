@@ -90,8 +90,10 @@ def rows_of(rails: Mapping[RailKey, RailAccount], assets: Assets) -> list[RailRo
 
 
 def equations_of(books: LedgerReport, assets: Assets) -> list[Equation]:
-    """Say of each asset whether both sides agree on what is paid."""
-    found = []
+    """Say of each asset whether both sides agree on what is paid; nothing before what is from earlier is posted."""
+    found: list[Equation] = []
+    if not books.rails_opened:
+        return found
     for asset, one in sorted(books.sides.items()):
         paid, settled, borne, twice = (
             fine(parts, asset, assets) for parts in (one.paid, one.settled, one.borne, one.twice)

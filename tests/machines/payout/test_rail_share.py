@@ -84,6 +84,13 @@ def test_what_is_paid_with_nobodys_yes_is_beyond_the_owners_books() -> None:
     assert shares(paid) == {"settled": 97_312, "twice": 97_312, "fees": 2_687, "fees_rest": 500_000_000}
 
 
+@pytest.mark.parametrize(("state", "arrives"), [(s.COMPLETED, 97_312), (s.REVERSED, 0)])
+def test_a_fee_that_an_older_version_left_in_the_proof_alone_is_not_lost(state: str, arrives: int) -> None:
+    assert shares(payout(state, evidence=proof())).get("settled", 0) == arrives
+    assert shares(payout(state, evidence=proof()))["fees"] == 2_687
+    assert "fees" not in shares(payout(s.FAILED, evidence=proof())), "what failed costs nothing"
+
+
 def test_what_a_person_says_was_paid_arrived() -> None:
     assert shares(payout(s.COMPLETED)) == {"settled": 97_312, "borne": 2_688}
 
