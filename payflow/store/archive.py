@@ -97,7 +97,8 @@ class Archive(OverRecords):
             stub = replace(stub, mac=self._records.macs.sign(*signed_parts(record.id, stub)))
         # What nobody signed is nothing that anybody may be judged by.
         made = str(stub.made) if stub.mac or not self._records.macs.ready else ""
-        words = (record.id, machine, record.state, str(stub.version), stub.owner, " ".join(known), encode(stub), made)
+        version, last = str(stub.version), (encode(stub), made, stub.share)
+        words = (record.id, machine, record.state, version, stub.owner, " ".join(known), *last)
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
 
     async def as_left(self, record_id: RecordId) -> Record[Any] | None:

@@ -76,6 +76,8 @@ class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
     releases: list[str]
     messages: list[Place]
     sends: Literal["", "settled", "none"]
+    share: str | Absent
+    """What of it was posted on its rail's side when it was read."""
     rail: RailOp | Absent
 
 
@@ -275,6 +277,7 @@ def decide(
             releases=_flat(decision.releases),
             messages=placed(group, record.id, stored.at, messages),
             sends="none" if decision.unsent else "settled" if stored.fence else "",
+            share=stored.share,
             rail=on_rail(group.macs, machine, after, stored.share),
         )
     )

@@ -54,6 +54,7 @@ def mark(
             releases=[],
             messages=placed(group, record.id, stored.at, messages),
             sends="",
+            share=False,
             rail=False,
         )
     )

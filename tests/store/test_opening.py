@@ -8,7 +8,8 @@ from copy import copy
 import pytest
 
 from machines.core.clock import Millis
-from machines.core.facts import Override
+from machines.core.errors import Conflict
+from machines.core.facts import Fact, Override
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.rail_share import FINE, RailPart
@@ -16,7 +17,7 @@ from payflow.store import keys
 from payflow.store.ledger import RAILS_OPENED
 from payflow.store.opening import UNKNOWN
 from payflow.store.store import Store
-from tests.desk import ANN, BOB, ask, faults, fund, ngn, tell
+from tests.desk import ANN, BOB, ask, faults, fund, ngn, tell, think
 from tests.errand import Approved, Cancelled, Done, NotDone, Sent
 
 PLACE = ("test", "NGN")
@@ -118,11 +119,32 @@ async def test_what_it_was_opened_with_goes_on_as_if_it_had_always_been_there(
 
 
 async def test_it_may_be_opened_by_two_at_once_while_records_move_on(store: Store, made: dict[str, RecordId]) -> None:
+    async def told(name: str, fact: Fact) -> None:
+        try:
+            await told_once(name, fact)
+        except Conflict:
+            await told_once(name, fact)
+
+    async def told_once(name: str, fact: Fact) -> None:
+        await tell(store, made[name], fact)
+
     await asyncio.gather(
-        store.opening.post(), store.opening.post(), tell(store, made["sending"], Done("proof")),
-        tell(store, made["late"], Override("CANCELLED", "it came back", "rita", "olu")),
+        store.opening.post(), store.opening.post(), told("sending", Done("proof")),
+        told("late", Override("CANCELLED", "it came back", "rita", "olu")),
     )  # fmt: skip
     assert await settled(store) == (0, 20 + 30 + 40 + 70)
+
+
+@pytest.mark.parametrize(("name", "fact"), [("sending", Done("proof")), ("late", Override("CANCELLED", "b", "r", "o"))])
+async def test_what_was_read_before_it_was_opened_is_not_posted_twice(
+    store: Store, made: dict[str, RecordId], name: str, fact: Fact
+) -> None:
+    read = await store.records.read(made[name])
+    await store.opening.post()
+    with pytest.raises(Conflict):
+        await think(store, read, fact)
+    await tell(store, made[name], fact)
+    assert await settled(store) == ((0, 220) if name == "sending" else (20, 140))
 
 
 async def test_an_opening_that_died_half_way_is_gone_on_with(

@@ -2,12 +2,12 @@
 -- takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(
   P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, parked, claims,
-  releases, messages, sends, rail
+  releases, messages, sends, share, rail
 )
   local rec = P .. 'rec:' .. id
-  local ver, holder, at, poke, owner, asset, units, newest, was_parked, had_tries, sending = unpack(
+  local ver, holder, at, poke, owner, asset, units, newest, was_parked, had_tries, sending, posted = unpack(
     redis.call(
-      'HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries', 'sending'
+      'HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries', 'sending', 'share'
     )
   )
   if not ver then return 'missing' end
@@ -16,6 +16,7 @@ function operations.move.check(
   if fence > 0 and holder ~= fence then return 'fenced' end
   if tonumber(ver) ~= version or at ~= state or claimed[rec] or written[rec] then return 'conflict' end
   if sending and sends == 'none' then return 'conflict' end
+  if share and share ~= (posted or '') then return 'conflict' end -- what an older version left was posted meanwhile
   claimed[rec] = id
   local owed
   if from_position and from_position ~= to_position then
@@ -34,7 +35,7 @@ end
 
 function operations.move.write(
   P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, parked,
-  claims, releases, messages, sends, rail
+  claims, releases, messages, sends, share, rail
 )
   local rec, machine = known.rec, machine_of(id)
   written[rec] = true
