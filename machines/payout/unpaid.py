@@ -96,7 +96,9 @@ def all_proven_unpaid(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -
             data = data.with_attempt(reference, sent=True, failed=NOT_PAID)
         return keep(f"{' and '.join(over)}: {NOT_PAID}", data=data, again_s=0)
     if data.wish and nothing_open(record):
-        return given_back(record, data.wish)
+        # What left right before the wish shows by then: the mark that says whether anything was begun is not signed.
+        remaining_ms = data.wish.at + policy.settle_window_ms - now if record.state == s.PROCESSING else 0
+        return given_back(record, data.wish) if remaining_ms <= 0 else wait(remaining_ms / SECOND)
     return retry_if_due(policy, record, now) if record.state == s.FAILED else wait()
 
 
@@ -127,7 +129,7 @@ def wanted_back(record: PayoutRecord, wish: Wish, proof: Proof) -> Choice:
     """Give the money back, or take the wish: till the rail proves that nothing is paid, nothing more is sent."""
     data = record.data
     proven = not data.attempts or (nothing_open(record) and proof is Proof.NOT_PAID)
-    if proven and record.state != s.UNCONFIRMED:
+    if proven and record.state not in (s.PROCESSING, s.UNCONFIRMED):
         return given_back(record, wish)
     if data.wish:
         return wait()

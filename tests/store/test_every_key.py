@@ -70,7 +70,8 @@ UNFOUND_KEYS = {
     "{pf:SS}:writers": "is compared by the sequence guard, which closes what lost writes",
     "{pf:SS}:past:<owner>": "names what is signed; without it a provider is less known",
     "{pf:SS}:open:<owner>": "lets a provider have more open requests than the limit, or fewer; none is paid by that",
-    "{pf:SS}:uniq:<space>": "an earning said again is posted twice, which is found; OPEN once the first is put away",
+    "{pf:SS}:uniq:<space>": "an earning said again is posted twice, which is found; OPEN once it is archived: then "
+    "its platform must say it again, without `pf:earned` too, and it takes of what that may credit in a day",
     "{pf:SS}:clawed": "lets more be taken back of an earning than it was: from its owner, to nobody",
     "{pf:SS}:parked": HINT,
     "{pf:SS}:earn:<owner>": TOLD,
@@ -86,10 +87,7 @@ UNFOUND_FIELDS = {
     ("{pf:SS}:rec:<id>", "since"): "says when, to people and to whoever looks again",
     ("{pf:SS}:rec:<id>", "tries"): "spreads looks over time",
     ("{pf:SS}:rec:<id>", "fence"): "ends a lease: whoever had it is refused",
-    (
-        "{pf:SS}:rec:<id>",
-        "sending",
-    ): "the rail is asked first; OPEN for the seconds of a send, when somebody takes it back",
+    ("{pf:SS}:rec:<id>", "sending"): "the rail is asked first, and shows what left before anything is given back",
     ("pf:token:<hash>", "used_at"): TOLD,
     ("pf:capped:<day>", "full:all NGN"): TOLD,
 }

@@ -56,7 +56,7 @@ async def test_a_payout_that_is_cancelled_while_the_recipient_is_asked_for_is_gi
     async with town.worker():
         payout = await asked_for_its_recipient(town)
         await town.ann_cancels(payout)
-        await town.time_passes(seconds=5)
+        await town.time_passes(minutes=5)
         await town.until(payout, "cancelled")
     assert TRANSFER not in town.bank.server.calls
     assert (await town.account()).held == 0

@@ -328,6 +328,16 @@ def test_a_wish_that_the_first_proof_of_a_payment_ends_needs_no_alarm() -> None:
     assert (decision.trigger, decision.alarm) == ("complete", "")
 
 
+def test_what_may_have_left_right_before_the_wish_would_show_before_it_is_given_back() -> None:
+    """Nothing was begun, says the record; but the mark by which it says so is not signed."""
+    record = payout(s.PROCESSING, attempts=(attempt(sent=False, opened_at=NOW - MINUTE),))
+    record = after(record, f.Cancelled("ann", "no", Proof.NOT_PAID))
+    assert (record.state, record.data.wish is None) == (s.PROCESSING, False)
+    early = decide(record, f.AllProvenUnpaid(1), NOW + POLICY.settle_window_ms - 1)
+    assert (early.trigger, early.again_s) == (None, 0.001)
+    assert after(record, f.AllProvenUnpaid(1), NOW + POLICY.settle_window_ms).state == s.CANCELLED
+
+
 @pytest.mark.parametrize("shown", [f.CameBack(FIRST, RECEIPT), not_paid(evidence=RECEIPT)])
 @pytest.mark.parametrize("state", [s.REQUESTED, s.APPROVED, s.FAILED, s.CANCELLED, s.REJECTED])
 def test_what_comes_back_after_people_put_it_elsewhere_is_paid_no_more(state: str, shown: Fact) -> None:
