@@ -53,9 +53,13 @@ async def open_findings(store: Store) -> Mapping[tuple[str, str, str], int]:
     """Count what is open by rail, kind and severity, of the oldest thousand."""
     if MACHINE not in store.records.machines:
         return {}
-    found = await store.listing.in_state(MACHINE, s.OPEN, MOST_COUNTED)
-    all_ = [one.record.data for one in found]
-    return Counter((data.rail, data.kind.value, data.severity.value) for data in all_)
+    # What nobody has found yet counts as none: a figure that is born with its first one shows no rise.
+    none_yet = [Finding(rail, kind, "", "") for rail in await store.statements.marks() for kind in FindingKind]
+    counts = Counter({(one.rail, one.kind.value, one.severity.value): 0 for one in none_yet})
+    for stored in await store.listing.in_state(MACHINE, s.OPEN, MOST_COUNTED):
+        data: Finding = stored.record.data
+        counts[data.rail, data.kind.value, data.severity.value] += 1
+    return counts
 
 
 class Findings:
