@@ -121,8 +121,12 @@ async def _said(
         if not isinstance(fact, f.Withdrawn | f.CancelAsked | f.Adopted):
             return fact
         reading = await reading_of(store, record)
-        if reading.proof is Proof.PAID:
-            raise BadInput(f"The chain shows that {record.id} paid already: {dict(reading.read)}")
+        if (
+            reading.proof is Proof.PAID
+            and not store.records.machines[record.machine].lifecycle.state(record.state).final
+        ):
+            said = "; ".join(f"{name}: {text}" for name, text in reading.read)
+            raise BadInput(f"The chain shows that {record.id} paid already ({said}): its next look will find it.")
         return replace(fact, read=reading.read)
 
     async with store.audit.doing(who, act, record_id, because(reason, WHY)):

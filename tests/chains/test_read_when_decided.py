@@ -33,7 +33,7 @@ async def test_what_the_chain_says_is_shown_kept_and_believed(station: Station, 
             f"in block {done.data.block} ({done.data.block_hash}), done" in dict(preview.reading.read)[done.data.hash]
         )
     assert "may have left" in (await steering.preview(record.id, s.FAILED, "olu")).why_two
-    with pytest.raises(BadInput, match="paid already"):
+    with pytest.raises(BadInput, match="used up already"):
         await LaneSteering(station.store, station.metrics, steering.two).cancel(done.id, OLU, "not wanted")
     with pytest.raises(BadInput):
         await steering.override(record.id, s.FAILED, "it never came", OLU, record.version)
