@@ -262,7 +262,9 @@ class Office:
     async def check(self, *, planted: bool = False) -> None:
         """Prove that the books balance, that every record is whole, and that nothing was paid twice."""
         books = await self.store.ledger.check()
-        assert books.conserved, books.faults
+        # What was damaged may have gone on before it was put back: the rail's side says so, and is right to.
+        faults = [one for one in books.faults if not (planted and one.startswith("rail:"))]
+        assert faults == []
         if not planted:
             assert [fault async for fault in self.store.integrity.verify()] == []
         assert [key for key, times in self.rail.submits.items() if times > 1] == []

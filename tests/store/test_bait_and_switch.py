@@ -30,6 +30,7 @@ from payflow.desk.person import Person
 from payflow.desk.pool import not_a_payment
 from payflow.desk.pool.not_a_payment import NO_PAYMENT
 from payflow.desk.providers import change
+from payflow.desk.reconcile.repairs import POSTING
 from payflow.desk.steering import OVERRIDING, RESUMING, Steering
 from payflow.desk.verification import VERIFYING, change_provider
 from payflow.store import keys
@@ -158,6 +159,8 @@ SCENES: Mapping[str, Callable[[Scene], Awaitable[tuple[Proposal, Awaitable[objec
 WITHOUT_A_ROW = {TRUSTING}
 # Those about a lane are in chains/test_two_for_lanes.py.
 OF_LANES = {CANCELLING, ADOPTING}
+# What is posted for a finding is in stories/test_findings_by_hand.py.
+OF_FINDINGS = {POSTING}
 
 
 @pytest.fixture
@@ -170,7 +173,7 @@ async def scene(store: Store) -> Scene:
 
 
 async def test_every_act_that_takes_two_is_in_the_table(scene: Scene) -> None:
-    assert set(scene.steering.two.kinds) == set(SCENES) | WITHOUT_A_ROW | OF_LANES
+    assert set(scene.steering.two.kinds) == set(SCENES) | WITHOUT_A_ROW | OF_LANES | OF_FINDINGS
 
 
 @pytest.mark.parametrize("kind", sorted(SCENES))
