@@ -173,6 +173,7 @@ async def test_a_request_leaves_the_window_after_an_hour_and_the_other_after_a_d
 
 async def test_amounts_are_summed_by_asset_and_requests_are_not(past: Past) -> None:
     await past.asked(1000, asset=ETH)
+    past.clock.at += 1
     assert (await past.history(units=2**53)).velocity == Velocity(1, 0, 1, 0)
     past.clock.at += 1
     assert (await past.history(units=1)).velocity == Velocity(2, 2**53, 2, 2**53)
