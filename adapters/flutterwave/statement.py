@@ -6,26 +6,24 @@ back, be it of one that failed. All other rows are lines of their own.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import TypeVar
+from functools import partial
 
 from adapters.flutterwave import wire_v3
 from adapters.flutterwave.codec import RAIL
 from adapters.flutterwave.rail import MOST_PAGES
 from adapters.flutterwave.transfer import NOT_PAID, UNDER_WAY, FlutterwaveTransfer, root
 from adapters.flutterwave.wire_v3 import WalletRowV3
-from adapters.http import GatewayClient, HttpReply, HttpRequest
-from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import OutcomeUnknown
+from adapters.http import GatewayClient
+from adapters.statement_days import all_pages, asset_of, days, moment
+from machines.core.clock import DAY, Millis
 from machines.core.money import Asset, Assets, Money
 from machines.core.ports import LineKind, StatementBalance, StatementLine, StatementPart
 
-T = TypeVar("T")
-
+WHO = "Flutterwave"
 CREDIT = "C"
-_ONE_DAY = timedelta(days=1)
 
 
 class FlutterwaveStatementV3:
@@ -42,37 +40,22 @@ class FlutterwaveStatementV3:
     async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         """Walk over the days."""
         seen: set[str] = set()
-        day, last = _day(since), _day(Millis(until + 2 * DAY))
-        while day <= last:
-            transfers = await self._all(lambda page: wire_v3.listed_on(day.isoformat(), page), wire_v3.read_page)  # noqa: B023  (it is awaited here)
+        for day, begins in days(since, until):
+            transfers = await all_pages(
+                self._client, WHO, MOST_PAGES, partial(wire_v3.listed_on, day.isoformat()), wire_v3.read_page
+            )
             rows = [
                 (currency, await self._rows(currency, day))
                 for currency in dict.fromkeys((*self._currencies, *(one.currency for one in transfers)))
             ]
             seen |= {one.reference for one in transfers}
-            begins = Millis(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * SECOND))
             yield _part(begins, transfers, dict(rows), seen, assets)
-            day += _ONE_DAY
 
     async def _rows(self, currency: str, day: date) -> list[WalletRowV3]:
         """Give the rows of a day, the oldest first."""
-        rows = await self._all(
-            lambda page: wire_v3.wallet_rows(currency, day.isoformat(), page), wire_v3.read_wallet_rows
-        )
+        ask = partial(wire_v3.wallet_rows, currency, day.isoformat())
+        rows = await all_pages(self._client, WHO, MOST_PAGES, ask, wire_v3.read_wallet_rows)
         return rows[::-1] if _newest_first(rows) else rows
-
-    async def _all(
-        self, ask: Callable[[int], HttpRequest], read: Callable[[HttpReply], tuple[list[T], int]]
-    ) -> list[T]:  # fmt: skip
-        found: list[T] = []
-        page, pages = 1, 1
-        while page <= pages:
-            if page > MOST_PAGES:
-                raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages for one day.")
-            more, pages = read(await self._client.read(ask(page)))
-            found += more
-            page += 1
-        return found
 
 
 def _part(
@@ -88,14 +71,14 @@ def _part(
         debited[row.reference or ""] += row.amount
     lines = [_paid(one, debited.get(one.reference), assets) for one in by_id.values() if one.status != NOT_PAID]
     for currency, listed in rows.items():
-        lines += [line for row in listed if (line := _moved(row, seen, _asset(assets, currency)))]
-    balances = {currency: _balance(listed, _asset(assets, currency)) for currency, listed in rows.items() if listed}
+        lines += [line for row in listed if (line := _moved(row, seen, asset_of(assets, currency)))]
+    balances = {currency: _balance(listed, asset_of(assets, currency)) for currency, listed in rows.items() if listed}
     return StatementPart(begins, tuple(lines), balances)
 
 
 def _paid(one: FlutterwaveTransfer, debited: Decimal | None, assets: Assets) -> StatementLine:
     """Make the line of a transfer: what it cost is what the wallet says, or else what the transfer itself does."""
-    asset = _asset(assets, one.currency)
+    asset = asset_of(assets, one.currency)
     taken = debited - one.amount if debited is not None and debited >= one.amount else None
     if taken is None:
         taken = Decimal(one.fee) if one.fee else None
@@ -105,7 +88,7 @@ def _paid(one: FlutterwaveTransfer, debited: Decimal | None, assets: Assets) -> 
         LineKind.PAYMENT,
         _money(one.amount, asset),
         out=True,
-        at=_at(one.created_at),
+        at=moment(WHO, one.created_at),
         reference=root(one.reference),
         handle=one.id,
         fee=fee,
@@ -122,7 +105,7 @@ def _moved(row: WalletRowV3, seen: set[str], asset: Asset) -> StatementLine | No
     said = (row.type, f"{row.amount}", f"{row.balance_before}", f"{row.balance_after}", row.date, reference)
     name = hashlib.sha256("\0".join(said).encode()).hexdigest()[:24]
     kind = LineKind.RETURN if credit and reference else LineKind.OTHER
-    return StatementLine(name, kind, _money(row.amount, asset), not credit, _at(row.date), root(reference))
+    return StatementLine(name, kind, _money(row.amount, asset), not credit, moment(WHO, row.date), root(reference))
 
 
 def _balance(rows: Sequence[WalletRowV3], asset: Asset) -> StatementBalance:
@@ -145,20 +128,3 @@ def _units(value: Decimal, asset: Asset) -> int:
 
 def _money(value: Decimal, asset: Asset) -> Money:
     return Money(_units(value, asset), asset)
-
-
-def _asset(assets: Assets, code: str) -> Asset:
-    """Give an asset; the gateway also moves currencies in which nobody keeps books here, all of two decimals."""
-    return next((one for one in assets if one.code == code), Asset(code, 2))
-
-
-def _day(at: Millis) -> date:
-    return datetime.fromtimestamp(max(0, at - DAY) / SECOND, UTC).date()  # a day earlier: whatever its zone is
-
-
-def _at(text: str) -> Millis:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise OutcomeUnknown(f"Flutterwave wrote a time that is none: {text[:40]!r}.") from None
-    return Millis(int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * SECOND))

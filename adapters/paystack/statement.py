@@ -1,21 +1,18 @@
 """What Paystack says it did: each transfer, and each entry of the balance's ledger with what it held then."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
-from adapters.http import GatewayClient, HttpReply, HttpRequest
+from adapters.http import GatewayClient
 from adapters.paystack import wire
 from adapters.paystack.rail import MOST_PAGES
-from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import OutcomeUnknown
+from adapters.statement_days import all_pages, asset_of, days, moment
+from machines.core.clock import DAY, Millis
 from machines.core.money import Asset, Assets, Money
 from machines.core.ports import LineKind, StatementBalance, StatementLine, StatementPart
 
-T = TypeVar("T")
-
-_ONE_DAY = timedelta(days=1)
+WHO = "Paystack"
 
 
 class PaystackStatement:
@@ -31,32 +28,16 @@ class PaystackStatement:
     async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         """Walk over the days; what an entry is about that comes after its transfer's day is looked up."""
         references: dict[str, str] = {}
-        day, last = _day(since), _day(Millis(until + 2 * DAY))
-        while day <= last:
-            text = day.isoformat()
-            transfers = await self._all(lambda page: wire.listed_on(text, page), wire.read_transfers)  # noqa: B023  (it is awaited here)
-            entries = await self._all(lambda page: wire.ledger(text, page), wire.read_ledger)  # noqa: B023
+        for day, begins in days(since, until):
+            text, listed = day.isoformat(), partial(all_pages, self._client, WHO, MOST_PAGES)
+            transfers = await listed(partial(wire.listed_on, text), wire.read_transfers)
+            entries = await listed(partial(wire.ledger, text), wire.read_ledger)
             references |= {one.id: one.transfer.reference for one in transfers}
             for entry in entries:
                 if entry.of_transfer and entry.difference > 0 and entry.about not in references:
                     found = wire.read_named(await self._client.read(wire.by_code(entry.about)))
                     references[entry.about] = found.reference if found else ""
-            begins = Millis(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * SECOND))
             yield _part(begins, transfers, sorted(entries, key=lambda one: one.id), references, assets)
-            day += _ONE_DAY
-
-    async def _all(
-        self, ask: Callable[[int], HttpRequest], read: Callable[[HttpReply], tuple[Sequence[T], int]]
-    ) -> list[T]:  # fmt: skip
-        found: list[T] = []
-        page, pages = 1, 1
-        while page <= pages:
-            if page > MOST_PAGES:
-                raise OutcomeUnknown(f"Paystack lists more than {MOST_PAGES} pages for one day.")
-            more, pages = read(await self._client.read(ask(page)))
-            found += more
-            page += 1
-        return found
 
 
 def _part(
@@ -84,13 +65,13 @@ def _part(
     by_currency: dict[str, list[wire.LedgerEntry]] = defaultdict(list)
     for entry in entries:
         by_currency[entry.currency.upper()].append(entry)
-    balances = {code: _balance(of, _asset(assets, code)) for code, of in by_currency.items()}
+    balances = {code: _balance(of, asset_of(assets, code)) for code, of in by_currency.items()}
     return StatementPart(begins, tuple({line.id: line for line in lines}.values()), balances)
 
 
 def _paid(one: wire.PaystackTransfer, debited: int | None, assets: Assets) -> StatementLine:
     """Make the line of a transfer: what it cost is what the ledger says, or else what the transfer itself does."""
-    asset = _asset(assets, one.currency)
+    asset = asset_of(assets, one.currency.upper())
     fee = debited - one.amount if debited is not None and debited >= one.amount else one.fee_charged
     details = one.recipient.details if isinstance(one.recipient, wire.PaystackRecipient) else None
     return StatementLine(
@@ -98,7 +79,7 @@ def _paid(one: wire.PaystackTransfer, debited: int | None, assets: Assets) -> St
         LineKind.PAYMENT,
         Money(_units(one.amount, asset), asset),
         out=True,
-        at=_at(one.created_at or ""),
+        at=moment(WHO, one.created_at or ""),
         reference=one.reference,
         handle=one.transfer_code,
         fee=None if fee is None else _units(fee, asset),
@@ -109,14 +90,14 @@ def _paid(one: wire.PaystackTransfer, debited: int | None, assets: Assets) -> St
 
 def _moved(entry: wire.LedgerEntry, reference: str, assets: Assets) -> StatementLine:
     """Make the line of an entry that no listed transfer says already."""
-    asset = _asset(assets, entry.currency)
+    asset = asset_of(assets, entry.currency.upper())
     back = entry.of_transfer and entry.difference > 0
     return StatementLine(
         f"ledger-{entry.id}",
         LineKind.RETURN if back else LineKind.OTHER,
         Money(_units(abs(entry.difference), asset), asset),
         out=entry.difference < 0,
-        at=_at(entry.created_at),
+        at=moment(WHO, entry.created_at),
         reference=reference,
     )
 
@@ -132,21 +113,3 @@ def _balance(entries: Sequence[wire.LedgerEntry], asset: Asset) -> StatementBala
 def _units(minor: int, asset: Asset) -> int:
     """Count hundredths, as the gateway does in every currency, in units of the asset."""
     return int(minor * 10 ** max(0, asset.decimals - 2))
-
-
-def _asset(assets: Assets, code: str) -> Asset:
-    """Give an asset; the gateway also moves currencies in which nobody keeps books here."""
-    code = code.upper()
-    return next((one for one in assets if one.code == code), Asset(code, 2))
-
-
-def _day(at: Millis) -> date:
-    return datetime.fromtimestamp(max(0, at - DAY) / SECOND, UTC).date()  # a day earlier: whatever its zone is
-
-
-def _at(text: str) -> Millis:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise OutcomeUnknown(f"Paystack wrote a time that is none: {text[:40]!r}.") from None
-    return Millis(int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * SECOND))

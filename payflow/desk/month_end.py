@@ -180,27 +180,18 @@ class MonthEnd:
         """Read the postings that were archived; each of them once, though an archive that was cut short has it too."""
         last: dict[int, tuple[int, int]] = {}
         for _, line in archived_lines(self._store, self._archives, POSTING):
-            one = msgspec.json.decode(line, type=_Archived)
-            shard = self._store.records.owner_shard(one.owner) if one.shard is None else one.shard
+            one, said = msgspec.json.decode(line, type=Posting), msgspec.json.decode(line, type=_Shard).shard
+            shard = self._store.records.owner_shard(one.owner) if said is None else said
             place = place_of(one.id)
             if place > last.get(shard, (0, 0)):
                 last[shard] = place
-                yield shard, Posting(*(getattr(one, name) for name in Posting.__slots__))
+                yield shard, one
 
     def _decimal(self, units: int, asset: str) -> Decimal:
         return _number(units, Money(0, self._store.records.assets[asset]))
 
 
-class _Archived(msgspec.Struct):
-    id: str
-    owner: Owner
-    asset: str
-    source: str
-    target: str
-    units: int
-    owed: int
-    cause: str
-    seal: str = ""
+class _Shard(msgspec.Struct):
     shard: int | None = None
     """None where an older version wrote it, which knew of accounts of owners alone."""
 

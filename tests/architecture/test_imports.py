@@ -18,7 +18,7 @@ LINTER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["imp
 FLOORS = "Three floors: payflow, adapters, machines"
 STAIRCASE = "Payflow's rooms are a staircase"
 ENGINE = "Engine, store, telemetry and config know machines.core only"
-ADAPTERS = "Adapters are strangers to each other and stand on adapters.http, .public and .addresses"
+ADAPTERS = "Adapters are strangers to each other and stand on adapters.statement_days, .http, .public and .addresses"
 ADAPTERS_CORE = "Adapters know no machine, only machines.core"
 MACHINES = "Machines are strangers to each other and stand on machines.core"
 PURE = "Machines import no framework and do no I/O"
@@ -45,6 +45,8 @@ VIOLATIONS = [
     (ENGINE, "payflow.engine", "adapters.ethereum"),
     (ADAPTERS, "adapters.github", "adapters.ethereum"),
     (ADAPTERS, "adapters.http", "adapters.github"),
+    (ADAPTERS, "adapters.http", "adapters.statement_days"),
+    (ADAPTERS, "adapters.statement_days", "adapters.paystack"),
     (ADAPTERS, "adapters.addresses", "adapters.ethereum"),
     (ADAPTERS, "adapters.public", "adapters.notify"),
     (ADAPTERS, "adapters.a_new_one", "json"),  # an adapter that is not declared
