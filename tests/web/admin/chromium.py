@@ -1,9 +1,11 @@
 """A real Chromium: its pages must say nothing on the console, ask no other host, and be usable by everybody."""
 
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -95,19 +97,23 @@ def started() -> Iterator[str]:
     """Start a Chromium that several tests may use, and give the address at which it is steered."""
     with TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as folder:
         words = [EXECUTABLE, "--headless=new", "--no-sandbox", "--no-first-run", "--remote-debugging-port=0"]
-        process = subprocess.Popen([*words, f"--user-data-dir={folder}"], stderr=subprocess.PIPE, text=True)
-        try:
-            yield _listens_at(process)
-        finally:
-            process.terminate()
-            process.communicate()
+        # Not by a pipe: it talks as long as it lives, and would stand still once a pipe that nobody reads is full.
+        with (Path(folder) / "said").open("w+") as said:
+            process = subprocess.Popen([*words, f"--user-data-dir={folder}/user"], stderr=said)
+            try:
+                yield _listens_at(process, Path(said.name))
+            finally:
+                process.terminate()
+                process.wait()
 
 
-def _listens_at(process: "subprocess.Popen[str]") -> str:
-    for line in process.stderr or ():
-        if "DevTools listening on " in line:
-            return line.rpartition(" ")[2].strip()
-    raise AssertionError("Chromium did not start.")
+def _listens_at(process: "subprocess.Popen[bytes]", said: Path) -> str:
+    while process.poll() is None:
+        for line in said.read_text().splitlines(keepends=True):
+            if line.startswith("DevTools listening on ") and line.endswith("\n"):
+                return line.rpartition(" ")[2].strip()
+        time.sleep(0.02)
+    raise AssertionError(f"Chromium did not start: {said.read_text()}")
 
 
 @asynccontextmanager
