@@ -69,6 +69,9 @@ async def create(  # noqa: PLR0913  (each is an option that one may type)
     network: Annotated[
         list[str] | None, typer.Option(metavar="CIDR", help="It opens only from there, such as 10.2.0.0/16.")
     ] = None,
+    without_keys: Annotated[
+        bool, typer.Option("--without-keys", help="Its holder cannot send an Idempotency-Key when they ask for money.")
+    ] = False,
     reason: Reason = "",
 ) -> None:
     """Make a token and print it: it is kept nowhere, so it cannot be shown again.
@@ -84,7 +87,7 @@ async def create(  # noqa: PLR0913  (each is an option that one may type)
     with typed():
         scope = TokenScope(read_only, _most(payflow, most or ()), tuple(map(_network, network or ())))
         made = await make_token(
-            payflow.store, TokenWish(name, Role(role), of, platform, person, days, scope), who, reason
+            payflow.store, TokenWish(name, Role(role), of, platform, person, days, scope, not without_keys), who, reason
         )
     told = {"name": name, "role": role, "of": made.of, "token": made.secret}
     if made.proposal is None:

@@ -19,7 +19,7 @@ from machines.core.ids import Owner, folded
 from machines.core.money import Asset, Money
 from payflow.desk.dual_control import DualControl, Verb, both, everybodys_contacts
 from payflow.desk.passkeys import opens_as_person, passkeys_of
-from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified, roles_of
+from payflow.desk.person import A_ROLE, ASKS, OPERATES, STAFF, Person, because, identified, roles_of
 from payflow.desk.platforms import known_owner, refuse_unknown
 from payflow.desk.providers import claim
 from payflow.store.registers.alone import OnePerson
@@ -368,6 +368,8 @@ class TokenWish:
     days: int | None = None
     """How long it lasts; None for as long as such tokens do."""
     scope: TokenScope = UNSCOPED
+    keyed: bool = True
+    """Whether who asks for money with it must send an Idempotency-Key: else a repeat is a second payout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +390,7 @@ async def make_token(store: Store, wish: TokenWish, by: Person, reason: str = ""
     Whoever proposes it sees what it shows, and so never counts as somebody else than its holder where two are needed.
     """
     by.refuse_unless(OPERATES)
+    wish = replace(wish, scope=replace(wish.scope, keyed=wish.keyed and wish.role in ASKS))
     tokens, secret = Tokens(store.link), new_secret()
     lasts_ms = _lasts(wish.role, wish.days)
     person = await _holder(store, wish)
@@ -539,6 +542,7 @@ def narrower(scope: TokenScope) -> list[str]:
         *(["reads only"] if scope.reads_only else []),
         *(f"up to {units} units of {code}" for code, units in scope.most.items()),
         *([f"from {', '.join(scope.networks)}"] if scope.networks else []),
+        *(["asks for money with an Idempotency-Key"] if scope.keyed else []),
     ]
 
 

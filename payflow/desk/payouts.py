@@ -110,6 +110,8 @@ class Desk:
 
     async def request(self, ask: Ask) -> Answer:
         """Make a payout, or give the first answer to the same request; the balance is checked as it is held."""
+        if ask.asker is not None:
+            ask.asker.refuse_without_key(ask.key)
         shard = self._records.owner_shard(ask.owner)
         payout_id = derived_id(MACHINE, shard, ask.owner, ask.key) if ask.key else fresh_id(MACHINE, shard)
         fingerprint = self._fingerprint(ask)

@@ -55,6 +55,15 @@ class Person:
                 "with a higher limit may."
             )
 
+    def refuse_without_key(self, key: str) -> None:
+        """Raise where their token moves money only under a key, and none was sent."""
+        if self.scope.keyed and not key:
+            raise BadInput(
+                "Send an Idempotency-Key with whatever moves money, a new one for each payout and the same one for a "
+                "repeat: without it a repeat after a time-out would be a second payout. `payflow token create "
+                "--without-keys` makes a token for a client that cannot."
+            )
+
     def refuse_unless(self, roles: Collection[Role]) -> None:
         """Raise unless their token has one of the roles; what takes an operator a shell may do as well."""
         if self.role in roles or (self.role is None and Role.OPERATOR in roles):

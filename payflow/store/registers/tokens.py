@@ -64,6 +64,8 @@ class TokenScope:
     """By asset: the most units that one act may be about; an asset that is not named has no such limit."""
     networks: tuple[str, ...] = ()
     """The networks that it opens anything from, such as `10.2.0.0/16`; none named for any."""
+    keyed: bool = False
+    """Whether it moves money only with an Idempotency-Key; one that an older version made does without."""
 
     def admits(self, address: str) -> bool:
         """Whether it opens anything from an address; a shell, which has none, is in no network."""
@@ -508,6 +510,7 @@ def _written(token: ApiToken) -> dict[str, str | int]:
         "name": token.name, "role": token.role.value, "of": token.of, "made_by": token.made_by,
         "made_at": token.made_at, "person": token.person, "expires_at": token.expires_at,
         "reads_only": "yes" if token.scope.reads_only else "", "most": most, "networks": ",".join(token.scope.networks),
+        "keyed": "yes" if token.scope.keyed else "",
         "used_at": token.used_at, "revoked_by": token.revoked_by, "revoked_at": token.revoked_at,
     }  # fmt: skip
     always = ("name", "role", "of", "made_by", "made_at")
@@ -531,6 +534,7 @@ def _read(fields: dict[bytes, bytes]) -> ApiToken | None:
             known.get("reads_only") == "yes",
             {asset: int(units) for asset, _, units in limits},
             tuple(network for network in known.get("networks", "").split(",") if network),
+            known.get("keyed") == "yes",
         ),
         used_at=_time(known.get("used_at")),
         revoked_by=known.get("revoked_by", ""),

@@ -161,7 +161,8 @@ def _key() -> Json:
         "name": KEY,
         "in": "header",
         "required": False,
-        "description": "Chosen by the caller: one key makes one payout, however often it is sent. Always send one.",
+        "description": "Chosen by the caller: one key makes one payout, however often it is sent. "
+        "Tokens that were made by this version or a later one need it.",
         "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"},
     }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from machines.core.errors import BadInput, Rejected
 from machines.core.ports import Destination
 from payflow.config import Settings
+from payflow.desk.identity import TokenWish, make_token, rotate_token
 from payflow.desk.payouts import Desk
-from payflow.store.registers.tokens import Role
+from payflow.desk.person import Person
+from payflow.store.registers.tokens import Role, Tokens
 from tests.web.api.front import (
     ANN,
     BOB,
@@ -122,6 +125,30 @@ async def test_requests_with_one_key_sent_at_once_make_one_payout(front: Front) 
 async def test_without_a_key_every_request_is_a_new_payout(front: Front) -> None:
     await front.earn("1000")
     assert (await front.requested("100"))["id"] != (await front.requested("100"))["id"]
+
+
+@pytest.mark.parametrize("role", [Role.PROVIDER, Role.PLATFORM])
+async def test_a_token_that_is_made_from_now_on_moves_money_under_a_key_alone_and_an_older_one_as_before(
+    front: Front, role: Role
+) -> None:
+    """A client that repeats what timed out pays twice without a key: one POST and a repeat of it, as such a client."""
+    await front.earn("5000")
+    boss, wish = Person("boss", Role.OPERATOR), TokenWish("till", role, SHOP if role is Role.PLATFORM else SHOPS[ANN])
+    new = (await make_token(front.store, wish, boss)).secret
+    for path in ("/api/payouts", "/api/provider/payouts"):
+        refused = await front.call("POST", path, asking("100", owner=ANN), token=new)
+        assert (refused.status, refused.code) == (400, "bad_input")
+        assert "Idempotency-Key" in refused.body["error"]["message"]
+        keyed = await front.call("POST", path, asking("100", owner=ANN), token=new, Idempotency_Key="one")
+        assert keyed.status in (200, 201)
+    assert len(await front.store.listing.owned_by(SHOPS[ANN], 9)) == 1
+    older = await Tokens(front.store.link).create("older", role, wish.of, "boss")
+    rotated = await rotate_token(front.store, "older", 0, None, boss)
+    for secret in (older, rotated):
+        answer = await front.call("POST", "/api/payouts", asking("100", owner=ANN), token=secret)
+        assert answer.status == (401 if secret == older else 201), "one from before keys, and what takes its place"
+    without = (await make_token(front.store, replace(wish, name="old-till", keyed=False), boss)).secret
+    assert (await front.call("POST", "/api/payouts", asking("100", owner=ANN), token=without)).status == 201
 
 
 # ── how much ─────────────────────────────────────────────────────────────────────────────────────────────────────────
