@@ -16,7 +16,7 @@ from machines.core.decision import keep
 from machines.core.errors import Conflict
 from machines.core.facts import Fact, Nothing
 from machines.core.ids import RecordId
-from machines.core.money import ETH, Asset, Money
+from machines.core.money import ETH, Asset, Assets, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneData, PaymentRecord, TransactionRecord
@@ -297,6 +297,7 @@ async def open_station(
     tokens: Mapping[str, LaneToken] | None = None,
     announce: Announce | None = None,
     limits: NodeLimits = IMPATIENT,
+    assets: Assets | None = None,
 ) -> AsyncIterator[Station]:
     """Open a lane on a chain."""
     async with AsyncExitStack() as stack:
@@ -304,7 +305,7 @@ async def open_station(
         nodes = Nodes(session, list(urls) or [chain.url], CHAIN_ID, clock, limits)
         stack.push_async_callback(nodes.close)
         lane = Lane("ethereum", nodes, raw_key(account.key), policy, pay_many, tokens or {}, announce)
-        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        store = await stack.enter_async_context(open_store(settings, clock=clock, assets=assets))
         lanes = Lanes({"ethereum": lane}, store)
         store.serve(lanes.machines)
         yield Station(settings, store, chain, nodes, lanes)

@@ -22,7 +22,7 @@ from adapters.ethereum.endpoint import Busy, NeverLeft, NodeEndpoint, NodeFailed
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
 from adapters.ethereum.inclusion import Inclusion, inclusion
 from adapters.ethereum.search import find_sent
-from adapters.ethereum.wire import NO_PRICE, Header
+from adapters.ethereum.wire import NO_PRICE, BlockOf, Header
 from machines.core.chain import (
     NO_DATA,
     Address,
@@ -412,6 +412,25 @@ class Nodes:
             )
         return found
 
+    async def state(self, address: Address, block: int) -> "AccountState | None":
+        """Say what an account was at a block, as enough nodes agree; None where none keeps that any more."""
+
+        def read(nonce: Raw, balance: Raw) -> AccountState:
+            return AccountState(wire.number(nonce), wire.number(balance))
+
+        try:
+            return await self._ask.agreed([wire.nonce(address, block), wire.balance(address, block)], read, rounds=1)
+        except (NoNode, NoQuorum):
+            return None
+
+    async def blocks_of(self, address: Address, heights: Sequence[int]) -> list[BlockOf]:
+        """Read blocks, with what an address sent in each and got."""
+        found: list[BlockOf] = []
+        for start in range(0, len(heights), BLOCKS_TOGETHER):
+            calls = [wire.full_block(at, alone=False) for at in heights[start : start + BLOCKS_TOGETHER]]
+            found += await self._ask.agreed(calls, lambda *raw: tuple(wire.block_of(one, address) for one in raw))
+        return found
+
     async def block_before(self, second: int) -> int:
         """Find the newest block that is older than a time."""
         low, high = 0, (await known_head(self)).number
@@ -469,6 +488,14 @@ class Nodes:
             why = str(lost[0]) if lost else f"too few refuse it: {best.words if best else ''}"
             raise OutcomeUnknown(f"It is not known whether a node took the transaction: {why}.")
         return self._ask.give_up(failures)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What an account was at a block."""
+
+    nonce: int
+    balance_wei: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Its source is `contracts/PayMany.vy`. A recipient is one word, its amount in the
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
@@ -30,6 +31,9 @@ TOKEN_BASE_GAS = 230_000
 TOKEN_PAYEE_GAS = 65_000
 
 _WORD = 32
+_SELECTOR_DIGITS = 10
+ADDRESS = 2**160 - 1
+CALLS = {"payETH": ("bytes32", "uint256[]"), "payToken": ("bytes32", "address", "uint256[]")}
 
 
 class PayManyContract:
@@ -66,6 +70,18 @@ class PayManyContract:
         data = call_data("PayMany", "payToken", name, token, lines)
         return 0, data, TOKEN_BASE_GAS + TOKEN_PAYEE_GAS * len(payees)
 
+    def read(self, data: str) -> "BatchCall | None":
+        """Read a call that pays; None where it is none."""
+        for function, types in CALLS.items():
+            if data.startswith(_selector(function)):
+                try:
+                    name, *token, lines = decode(types, bytes.fromhex(data[_SELECTOR_DIGITS:]))
+                except (DecodingError, ValueError):
+                    return None
+                payees = tuple(BatchPayee(checksummed(f"0x{one & ADDRESS:040x}"), one >> 160) for one in lines)
+                return BatchCall("0x" + name.hex(), checksummed(token[0]) if token else None, payees)
+        return None
+
     def failed(self, receipt: Receipt, batch: str, payees: Sequence[BatchPayee]) -> frozenset[int]:
         """Read which payees, by their place, were not paid.
 
@@ -97,6 +113,21 @@ class PayManyContract:
 
     def _contradiction(self, receipt: Receipt, words: str) -> Contradiction:
         return Contradiction(f"The receipt of {receipt.hash} {words}.", rail=self._rail)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCall:
+    """What a call of the contract pays."""
+
+    id: str
+    token: Address | None
+    payees: tuple[BatchPayee, ...]
+
+
+def _selector(function: str) -> str:
+    """Give what the data of a call begins with."""
+    empty: tuple[object, ...] = (bytes(_WORD), []) if function == "payETH" else (bytes(_WORD), f"0x{0:040x}", [])
+    return call_data("PayMany", function, *empty)[:_SELECTOR_DIGITS]
 
 
 def word_of_batch(batch: str) -> str:

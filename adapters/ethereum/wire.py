@@ -120,6 +120,16 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockOf:
+    """A block, with what an address sent in it and got."""
+
+    number: int
+    hash: str
+    at_s: int
+    transactions: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fees:
     """What `eth_feeHistory` told."""
 
@@ -148,6 +158,9 @@ class _Transaction(msgspec.Struct, rename={"sender": "from", "data": "input", "b
 
 class _FullBlock(msgspec.Struct):
     transactions: list[_Transaction]
+    number: str | None = None
+    hash: str | None = None
+    timestamp: str = "0x0"
 
 
 class _Log(msgspec.Struct):
@@ -252,6 +265,15 @@ def all_sent(raw: msgspec.Raw, sender: Address) -> tuple[Seen, ...]:
     """List what a sender has in a full block."""
     block = _present(raw, _FullBlock, "a block")
     return tuple(_seen(tx) for tx in block.transactions if tx.sender.lower() == sender.lower())
+
+
+def block_of(raw: msgspec.Raw, address: Address) -> BlockOf:
+    """Read a full block, and of its transactions those from an address or to it."""
+    block, who = _present(raw, _FullBlock, "a block"), address.lower()
+    if block.number is None or block.hash is None:
+        raise Unreadable("a block that is not mined")
+    found = (_seen(tx) for tx in block.transactions if who in (tx.sender.lower(), (tx.to or "").lower()))
+    return BlockOf(_int(block.number), block.hash.lower(), _int(block.timestamp), tuple(found))
 
 
 def _seen(tx: _Transaction) -> Seen:

@@ -32,6 +32,8 @@ class FlutterwaveStatementV3:
     name = RAIL
     patience_ms = Millis(DAY)
     """A bank may take a working day; the gateway itself takes minutes."""
+    overlap_ms = Millis(2 * DAY)
+    """What a bank took back days later is a row of that day; what is listed late is so by hours."""
 
     def __init__(self, client: GatewayClient, currencies: Sequence[str] = ("NGN",)) -> None:
         self._client = client

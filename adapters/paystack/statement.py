@@ -21,6 +21,8 @@ class PaystackStatement:
     name = wire.RAIL
     patience_ms = Millis(DAY)
     """A bank may take a working day; the gateway itself takes minutes."""
+    overlap_ms = Millis(2 * DAY)
+    """What a bank took back days later is a row of that day; what is listed late is so by hours."""
 
     def __init__(self, client: GatewayClient) -> None:
         self._client = client

@@ -256,8 +256,10 @@ class LineKind(StrEnum):
     """Somebody was paid, whoever asked for it."""
     RETURN = "return"
     """A payment, or the debit of one that failed, came back."""
+    TOP_UP = "top-up"
+    """Money came in that is nobody's return: it is booked as it is read, for it favours nobody."""
     OTHER = "other"
-    """All else that moved the wallet: top-ups, withdrawals, what the rail took for itself."""
+    """All else that moved the wallet: withdrawals, what the rail took for itself, what came in and may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,10 @@ class StatementLine:
     """Where it went, as the rail writes it; empty where it does not say."""
     open: bool = False
     """Whether the rail has not finished it: it says nothing yet, but that the payment is there."""
+    rest: int = 0
+    """What of the amount is less than a unit, in parts of one (see `FINE` of the rail's side)."""
+    fee_rest: int = 0
+    """By how much less than a unit the fee is rounded up, in such parts: nothing, or less than nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +298,9 @@ class StatementBalance:
     closing: int
     moved: int
     """The sum of all that moved it in between, line by line, as the rail lists it."""
+    opening_rest: int = 0
+    """What of it is less than a unit, in parts of one."""
+    closing_rest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +311,8 @@ class StatementPart:
     lines: tuple[StatementLine, ...]
     balances: Mapping[str, StatementBalance] = field(default_factory=dict)
     """By asset; empty where the rail keeps no such account, or nothing moved."""
+    ends: Millis | None = None
+    """Up to when the statement is whole with this part; None where that is the time that was asked for."""
 
 
 class RailStatement(Protocol):
@@ -310,6 +321,10 @@ class RailStatement(Protocol):
     @property
     def patience_ms(self) -> Millis:
         """How long this rail may take until what it did is on its statement: nothing is missing before."""
+
+    @property
+    def overlap_ms(self) -> Millis:
+        """So far behind where it was compared to it is read once more: it may list late what it did."""
 
     def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         """Walk over what it did between two times, the oldest span first; a line may come more than once.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from machines.core.ids import Owner, RecordId, derived_id, shard_for
 from machines.core.money import Money
+from machines.core.rail_share import FINE
 from machines.core.record import Record
 
 MACHINE = "finding"
@@ -114,6 +115,13 @@ class Finding:
     """Whether it was put right as soon as it was found, so that nothing is left to do."""
     advised: str = ""
     """What a person does about it, where that is another thing than for all of its kind."""
+    rest: int = 0
+    """What of the sum is less than a unit, in parts of one: wei of a gwei."""
+
+    @property
+    def fine(self) -> int:
+        """The sum, in parts of a unit."""
+        return self.units * FINE + self.rest
 
     @property
     def open(self) -> bool:

@@ -32,6 +32,8 @@ class OurPayment:
     """Whether it may be paid any time: nothing can be said yet."""
     at: Millis
     """Since when it is so."""
+    fee_rest: int = 0
+    """By how much less than a unit the fee is rounded up, in parts of one: nothing, or less than nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class BooksDiffer:
     units: int
     """Towards the owner; less than nothing where they got too much."""
     says: str
+    rest: int = 0
+    """What of that is less than a unit, in parts of one."""
 
 
 def payment_differs(line: StatementLine, ours: OurPayment, before: Sequence[str], back: int) -> list[BooksDiffer]:
@@ -70,7 +74,8 @@ def payment_differs(line: StatementLine, ours: OurPayment, before: Sequence[str]
     if line.fee is not None and ours.fee is not None and line.fee != ours.fee:
         fees = [Money(units, line.amount.asset) for units in (line.fee, ours.fee)]
         says = f"the rail took {fees[0]} for it, and our books say {fees[1]}"
-        found.append(BooksDiffer(FindingKind.FEE_DIFFERS, line.fee - ours.fee, says))
+        rest = line.fee_rest - ours.fee_rest
+        found.append(BooksDiffer(FindingKind.FEE_DIFFERS, line.fee - ours.fee, says, rest))
     return found
 
 

@@ -39,6 +39,7 @@ class RailOfTheBench:
     """A statement that agrees with our books, of the last days alone: nobody asks for more."""
 
     patience_ms = Millis(DAY // 24)
+    overlap_ms = Millis(DAY + DAY // 24)
 
     def __init__(self) -> None:
         self.days: dict[Millis, list[StatementLine]] = {}

@@ -34,6 +34,7 @@ class Bank:
     """Both sides of a rail: what it says it did, and what our books say."""
 
     patience_ms = Millis(HOUR)
+    overlap_ms = Millis(25 * HOUR)
 
     def __init__(self) -> None:
         self.lines: list[StatementLine] = []
@@ -43,8 +44,8 @@ class Bank:
     async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         yield StatementPart(since, tuple(self.lines), self.balances)
 
-    def ours(self, reference: str) -> RecordId | None:
-        return RecordId(reference) if reference.startswith("errand-") else None
+    async def ours(self, lines: Sequence[StatementLine]) -> Mapping[str, RecordId]:
+        return {one.id: RecordId(one.reference) for one in lines if one.reference.startswith("errand-")}
 
     async def payments(self, records: Sequence[RecordId]) -> Mapping[RecordId, OurPayment]:
         return {name: self.known[name] for name in records if name in self.known}

@@ -22,7 +22,7 @@ from machines.core.errors import (
 from machines.core.ids import Owner, RecordId, owner_of, parse_id
 from machines.core.lifecycle import By, Position
 from machines.core.money import Asset, Money
-from machines.core.ports import Evidence, Failed, Lists, PaymentKey, Settled, Trace
+from machines.core.ports import Evidence, Failed, Lists, PaymentKey, Settled, StatementLine, Trace
 from machines.finding.data import Finding, FindingKind
 from machines.finding.matching import OurPayment
 from machines.payout import facts as f
@@ -62,9 +62,10 @@ class PayoutBooks:
         self._store = store
         self._rail = rail
 
-    def ours(self, reference: str) -> RecordId | None:
-        """Name the payout that a reference is of."""
-        return record_of(reference) if is_of(self._store.installation, PaymentKey(reference)) else None
+    async def ours(self, lines: Sequence[StatementLine]) -> Mapping[str, RecordId]:
+        """Name the payouts that the references of lines are of."""
+        installation = self._store.installation
+        return {one.id: record_of(one.reference) for one in lines if is_of(installation, PaymentKey(one.reference))}
 
     async def payments(self, records: Sequence[RecordId]) -> Mapping[RecordId, OurPayment]:
         """Say what some payouts are, archived ones too."""

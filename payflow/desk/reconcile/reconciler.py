@@ -17,7 +17,7 @@ from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, NotPossible, PayflowError
 from machines.core.ids import RecordId
 from machines.core.ports import Act, LineKind, RailStatement, StatementBalance, StatementLine, StatementPart
-from machines.core.rail_share import FINE
+from machines.core.rail_share import FINE, RailPart
 from machines.finding.acts import FindingActs
 from machines.finding.data import Finding, FindingKind, FindingRecord
 from machines.finding.matching import BooksDiffer, OurPayment, best, payment_differs, return_differs
@@ -25,6 +25,7 @@ from payflow.desk.gateways import GatewaySetup
 from payflow.desk.person import Person
 from payflow.desk.reconcile.comparison import Word
 from payflow.desk.reconcile.findings import FindingFilter, Findings
+from payflow.desk.reconcile.lane_payments import LanePayments
 from payflow.desk.reconcile.payouts import PayoutBooks, PayoutsReconcile
 from payflow.store.registers.statements import MatchedLine, StatementMark
 from payflow.store.store import Store
@@ -32,8 +33,6 @@ from payflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-OVERLAP_MS = DAY
-"""So much is read again at each turn, beyond the rail's own time: it may list late what it did."""
 AT_ONCE = 200
 MOST_LOOSE = 5_000
 """So many lines that name none of our records are compared by amount and time; beyond that they are not ours."""
@@ -42,8 +41,8 @@ MOST_LOOSE = 5_000
 class RailBooks(Protocol):
     """What our books say of one rail."""
 
-    def ours(self, reference: str) -> RecordId | None:
-        """Name the record that a reference is of, whether or not we remember it; None where it is none of ours."""
+    async def ours(self, lines: Sequence[StatementLine]) -> Mapping[str, RecordId]:
+        """Name the records that lines are of, by line, whether or not we remember them; without those of nobody."""
 
     async def payments(self, records: Sequence[RecordId]) -> Mapping[RecordId, OurPayment]:
         """Say what they are, of those that are known, archived ones too."""
@@ -144,16 +143,15 @@ class Reconciler:
             raise NotPossible(f"{rail} says nothing by itself: take its files in with `payflow finding import`.")
         now = await self._store.records.now()
         mark = await self._register.mark(rail)
-        overlap = statement.patience_ms + OVERLAP_MS
         begun = Millis(min(now - DAY if mark is None else mark.begun, now if since is None else since))
         compared = Millis(begun if mark is None else mark.compared)
         if since is not None:
             compared = Millis(min(compared, since))
-        read = Millis(max(0, min(compared, now if mark is None else mark.read) - overlap))
+        read = Millis(max(0, min(compared, now if mark is None else mark.read) - statement.overlap_ms))
         turn = _Turn(self, rail, now, self._store)
         await turn.read(statement, read, progress)
         await turn.look_at_lines()
-        until = Millis(max(compared, now - statement.patience_ms))
+        until = Millis(max(compared, min(now - statement.patience_ms, turn.whole)))
         await turn.look_at_books(compared, until)
         await turn.settle()
         await self._register.advance(rail, StatementMark(now, until, begun))
@@ -257,11 +255,21 @@ def _returned(paid: Iterable[StatementLine], back: Mapping[str, int]) -> int:
 
 
 def reconciler_of(
-    store: Store, metrics: Metrics, setups: Mapping[str, GatewaySetup], payouts: PayoutsReconcile
+    store: Store,
+    metrics: Metrics,
+    setups: Mapping[str, GatewaySetup],
+    payouts: PayoutsReconcile,
+    lanes: Mapping[str, LanePayments] | None = None,
 ) -> Reconciler:
-    """Compare the gateways that have a statement with what payouts say of each."""
+    """Compare the gateways that have a statement with what payouts say of each, and lanes with what they paid."""
     rails = {name: ComparedRail(setup.statement, PayoutBooks(store, name), payouts) for name, setup in setups.items()}
+    for name, lane in (lanes or {}).items():
+        rails[name] = ComparedRail(setups[name].statement, lane, lane)
     return Reconciler(store, Findings(store, metrics), rails)
+
+
+def _fine(balance: StatementBalance) -> int:
+    return balance.closing * FINE + balance.closing_rest
 
 
 def _off(balance: StatementBalance) -> int:
@@ -283,6 +291,8 @@ class _Turn:
         self._before: dict[str, tuple[Millis, StatementBalance]] = {}
         self._loose: list[MatchedLine] = []
         self._missing: list[OurPayment] = []
+        self.whole = now
+        """Up to when the statement is whole."""
         self.lines = 0
         self.found: list[FindingRecord] = []
 
@@ -292,6 +302,7 @@ class _Turn:
         """Keep what the rail says, each line once."""
         async for part in statement.parts(since, self._now, self._store.records.assets):
             await self.take(part)
+            self.whole = part.ends or self._now
             progress(self._rail, since, self._now, part.begins)
 
     async def take(self, part: StatementPart, source: str = "") -> None:
@@ -305,7 +316,7 @@ class _Turn:
             await self._compare_balances(asset, part.begins, balance)
             if asset not in known:
                 continue  # a wallet in a currency in which nobody keeps books here
-            await self._store.ledger.book_balance(self._rail, asset, balance.closing * FINE, part.begins)
+            await self._store.ledger.book_balance(self._rail, asset, _fine(balance), part.begins)
 
     def _print(self, line: StatementLine) -> str:
         return self._store.seals.account(line.account, line.amount.asset)
@@ -314,11 +325,15 @@ class _Turn:
         subject = f"{asset} {begins}"
         if off := _off(balance):
             says = f"the wallet went from {balance.opening} to {balance.closing}, and its lines come to {balance.moved}"
-            await self._find(FindingKind.BALANCE_DIFFERS, subject, says, units=off, asset=asset, at=begins)
+            found = Finding(self._rail, FindingKind.BALANCE_DIFFERS, subject, says, units=off, asset=asset, at=begins)
+            await self._find(found)
         at, before = self._before.get(asset, (begins, balance))
         if before is not balance and (gap := balance.opening - before.closing):
             says = f"a span ended with {before.closing}, and the next begins with {balance.opening}"
-            await self._find(FindingKind.STATEMENT_GAP, subject, says, line=str(at), units=gap, asset=asset, at=begins)
+            found = Finding(
+                self._rail, FindingKind.STATEMENT_GAP, subject, says, str(at), units=gap, asset=asset, at=begins
+            )
+            await self._find(found)
         self._before[asset] = (begins, balance)
 
     # ── line by line ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,13 +345,17 @@ class _Turn:
             rows = await self._register.found(self._rail, names)
             found = [one for one in rows if one]
             done = [name for name, one in zip(names, rows, strict=True) if one is None]
-            about = {one.line.id: self._record_of(one) for one in found}
+            named = await self._books.ours([one.line for one in found])
+            about = {one.line.id: RecordId(one.record) if one.record else named.get(one.line.id) for one in found}
             ours = await self._books.payments([record for record in about.values() if record])
             clear = []
             for one in found:
                 record = about[one.line.id]
                 known = ours.get(record) if record else None
-                if known is not None and self._can_be_compared(one.line, known):
+                if one.line.kind is LineKind.TOP_UP:
+                    await self._came_in(one.line)
+                    done.append(one.line.id)
+                elif known is not None and self._can_be_compared(one.line, known):
                     clear.append((one, known))
                 elif known is None and await self._is_strange(one, record):
                     done.append(one.line.id)
@@ -345,8 +364,13 @@ class _Turn:
             await self._register.done(self._rail, *done)
             staying += len(names) - len(done)
 
-    def _record_of(self, found: MatchedLine) -> RecordId | None:
-        return RecordId(found.record) if found.record else self._books.ours(found.line.reference)
+    async def _came_in(self, line: StatementLine) -> None:
+        """Book what came into the wallet, once; in other currencies nobody keeps books here."""
+        if line.amount.asset.code in {asset.code for asset in self._store.records.assets}:
+            fine = line.amount.units * FINE + line.rest
+            await self._store.ledger.book(
+                self._rail, line.amount.asset.code, RailPart.FUNDED, fine, line.id, "it came in"
+            )
 
     def _early(self, line: StatementLine) -> bool:
         return self._now < line.at + self._patience_ms
@@ -374,24 +398,26 @@ class _Turn:
             # Of two that pay the same the second is the one too many; of what is not paid here all must be known.
             known = _until(ids, line.id) if ours.paid else ids
             for one in await self._reconciler.differences(self._rail, line, ours, known):
+                asset = (ours if one.kind is FindingKind.WRONG_CURRENCY else line).amount.asset.code
                 await self._find(
-                    one.kind, line.id, one.says, line=line.id, record=ours.record, owner=ours.owner, units=one.units,
-                    asset=(ours if one.kind is FindingKind.WRONG_CURRENCY else line).amount.asset.code, at=line.at,
+                    Finding(self._rail, one.kind, line.id, one.says, line.id, ours.record, ours.owner, one.units, asset,
+                            line.at, rest=one.rest)
                 )  # fmt: skip
 
     async def _unknown(self, found: MatchedLine, record: RecordId | None) -> None:
         """Name a line that no record of ours is about."""
         line = found.line
         way = "left" if line.out else "came in"
-        says = f"{line.amount} {way} as {line.reference or line.id}"
+        says = f"{line.amount} {way} as {line.reference or line.id}" + f", in {line.handle}" * bool(line.handle)
         kind = FindingKind.NOT_OURS
         if record is not None and line.kind is LineKind.PAYMENT:
             kind, says = FindingKind.MISSING_HERE, f"{says}, and no record of ours knows it"
             await self._register.match(self._rail, [(found, record)])  # it is there when the record is made again
-        units = -line.amount.units if line.out else line.amount.units
+        sign = -1 if line.out else 1
+        units, asset = sign * line.amount.units, line.amount.asset.code
         await self._find(
-            kind, line.id, says, line=line.id, record=record or "", units=units, asset=line.amount.asset.code,
-            at=line.at,
+            Finding(self._rail, kind, line.id, says, line.id, record or "", "", units, asset, line.at,
+                    rest=sign * line.rest)
         )  # fmt: skip
 
     # ── our side ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -431,14 +457,8 @@ class _Turn:
         return await self._books.payments([RecordId(one.data.record) for one in open_])
 
     async def _about(self, kind: FindingKind, ours: OurPayment, subject: str, says: str, units: int) -> None:
-        await self._find(
-            kind, subject, says, record=ours.record, owner=ours.owner, units=units, asset=ours.amount.asset.code,
-            at=ours.at,
-        )  # fmt: skip
+        asset = ours.amount.asset.code
+        await self._find(Finding(self._rail, kind, subject, says, "", ours.record, ours.owner, units, asset, ours.at))
 
-    async def _find(
-        self, kind: FindingKind, subject: str, says: str, *, line: str = "", record: str = "", owner: str = "",
-        units: int = 0, asset: str = "", at: int = 0,
-    ) -> None:  # fmt: skip
-        found = Finding(self._rail, kind, subject, says, line, record, owner, units, asset, at)
-        self.found.append(await self._reconciler.findings.make(found))
+    async def _find(self, finding: Finding) -> None:
+        self.found.append(await self._reconciler.findings.make(finding))

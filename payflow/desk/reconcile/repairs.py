@@ -76,8 +76,15 @@ class FindingRepairs:
         if finding.kind is FindingKind.FEE_DIFFERS:  # its line pays what a record of ours has posted already
             part, reference = RailPart.FEES, f"fee of {finding.line}"
         # In other currencies nobody keeps books here.
-        if finding.units and finding.asset in {asset.code for asset in self._store.records.assets}:
-            await self._store.ledger.book(finding.rail, finding.asset, part, finding.units * FINE, reference, why)
+        if finding.asset not in {asset.code for asset in self._store.records.assets}:
+            return
+        book, rail, asset = self._store.ledger.book, finding.rail, finding.asset
+        if finding.fine:
+            await book(rail, asset, part, finding.fine, reference, why)
+        found = await self._store.statements.line(rail, finding.line) if part is RailPart.FUNDED else None
+        if found and found.line.fee:  # of what is nobody's of ours no record posts what it cost
+            fee = found.line.fee * FINE + found.line.fee_rest
+            await book(rail, asset, RailPart.FEES, fee, f"fee of {finding.line}", why)
 
     async def _ask(self, finding: Finding, by: Person, reason: str, owner: str) -> None:
         rail = self._reconciler.rails.get(finding.rail)

@@ -36,6 +36,8 @@ class _Row(msgspec.Struct, array_like=True, omit_defaults=True):
     open: bool = False
     record: str = ""
     source: str = ""
+    rest: int = 0
+    fee_rest: int = 0
 
 
 _ROWS = msgspec.msgpack.Decoder(_Row)
@@ -219,7 +221,8 @@ class Statements(OverLink):
             return None
         amount = Money(row.units, asset_of(self._assets, row.asset))
         line = StatementLine(
-            name, row.kind, amount, row.out, Millis(row.at), row.reference, row.handle, row.fee, row.account, row.open
+            name, row.kind, amount, row.out, Millis(row.at), row.reference, row.handle, row.fee, row.account, row.open,
+            row.rest, row.fee_rest,
         )  # fmt: skip
         return MatchedLine(line, row.record, row.source)
 
@@ -237,5 +240,5 @@ def asset_of(assets: Assets, code: str) -> Asset:
 def _row(line: StatementLine, *, record: str = "", source: str = "") -> _Row:
     return _Row(
         line.kind, line.amount.asset.code, line.amount.units, line.out, line.at, line.reference, line.handle, line.fee,
-        line.account, line.open, record, source,
+        line.account, line.open, record, source, line.rest, line.fee_rest,
     )  # fmt: skip
