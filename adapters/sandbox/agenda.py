@@ -3,13 +3,15 @@
 import asyncio
 import heapq
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import count
 
-from machines.core.clock import SECOND, Clock, Millis
+from machines.core.clock import DAY, SECOND, Clock, Millis
 
 # How often somebody who waits for a clock looks at it. A clock that is moved by hand cannot wake anybody.
 GLANCE_S = 0.005
+
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 
 
 class Agenda:
@@ -52,6 +54,11 @@ class Agenda:
         while True:
             self.run()
             await asyncio.sleep(GLANCE_S * 2)
+
+
+def day_of(millis: int) -> str:
+    """Name the day of a time, as the gateways count days."""
+    return f"{date.fromordinal(_FIRST_DAY + millis // DAY)}"
 
 
 def stamp(millis: int) -> str:

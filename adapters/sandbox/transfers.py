@@ -1,13 +1,14 @@
 """The inside of a gateway, whatever its API looks like: transfers, wallets, approvals, retries, the book."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from itertools import count
 
-from adapters.sandbox.agenda import Agenda
+from adapters.sandbox.agenda import Agenda, day_of
 from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate, FatedRefusal, Spelling, Webhook, fate
 from machines.core.clock import SECOND, Millis
 
@@ -92,10 +93,13 @@ class WalletHistory:
         self.began_with = dict(wallets)
         self.moves: list[WalletMove] = []
 
-    def rows(self, currency: str) -> list[WalletRow]:
-        """List what the history shows of a wallet, the oldest first."""
-        found, held = [], self.began_with.get(currency, Decimal(0))
-        for move in self.moves:
+    def rows(self, currency: str, first: str = "", last: str = "9") -> list[WalletRow]:
+        """List what the history shows of a wallet in some days, the oldest first."""
+        begins = bisect_left(self.moves, first, key=lambda move: day_of(move.at))
+        ends = bisect_right(self.moves, last, key=lambda move: day_of(move.at))
+        before = (move.amount for move in self.moves[:begins] if move.currency == currency)
+        found, held = [], sum(before, self.began_with.get(currency, Decimal(0)))
+        for move in self.moves[begins:ends]:
             if move.currency == currency:
                 after = held + move.amount
                 found += [WalletRow(move, held, after)] if move.shown else []
@@ -221,8 +225,10 @@ class Transfers:
         self.hurried = False
         """Whether some news must be out before the request that caused it is answered."""
         self.on_news: list[Callable[[SimulatedTransfer], None]] = []
-        self._by_reference: dict[str, SimulatedTransfer] = {}
+        self.under: dict[str, list[SimulatedTransfer]] = defaultdict(list)
+        """What is listed under each reference: one transfer, unless the gateway itself is at fault."""
         self._by_id: dict[int, SimulatedTransfer] = {}
+        self._by_day: dict[str, list[SimulatedTransfer]] = defaultdict(list)
         self._numbers = count(1_000_001)
         self._seen: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
@@ -230,11 +236,19 @@ class Transfers:
 
     def by_reference(self, reference: str) -> SimulatedTransfer | None:
         """Find a transfer by its reference, lag or no lag."""
-        return self._by_reference.get(reference)
+        return self.under[reference][-1] if reference in self.under else None
 
     def by_id(self, number: int) -> SimulatedTransfer | None:
         """Find a transfer by its number."""
         return self._by_id.get(number)
+
+    def newest(self, reference: str = "", first: str = "", last: str = "9") -> Iterable[SimulatedTransfer]:
+        """List what was asked for in some days, or under a reference, the newest first."""
+        if reference:
+            under = self.under.get(reference, [])
+            return [one for one in under if first <= day_of(one.created_at) <= last]
+        days = [day for day in self._by_day if first <= day <= last]
+        return (one for day in sorted(days, reverse=True) for one in reversed(self._by_day[day]))
 
     def visible(self, transfer: SimulatedTransfer) -> bool:
         """Tell whether a look-up finds it by now."""
@@ -259,7 +273,7 @@ class Transfers:
     def turn_repeats_away(self, order: Order) -> None:
         """Refuse a repeat before anybody looks whether its reference is there, if that is the account's fate."""
         foretold = fate(order.reference, order.account, self.otherwise)
-        known = self._by_reference.get(order.reference)
+        known = self.by_reference(order.reference)
         first_was_lost = foretold.fault is not None and not foretold.fault.created
         again = first_was_lost or self._asked[order.reference] > 0
         self._asked[order.reference] += 1
@@ -306,7 +320,8 @@ class Transfers:
         transfer.needs_approval = foretold.approval or self.switches.approval
         self.all.append(transfer)
         self._by_id[transfer.id] = transfer
-        self._by_reference[transfer.reference] = transfer
+        self.under[transfer.reference].append(transfer)
+        self._by_day[day_of(transfer.created_at)].append(transfer)
         if transfer.fate.webhook is Webhook.FIRST:
             self.hurried = True
         if not transfer.needs_approval:

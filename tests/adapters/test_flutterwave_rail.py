@@ -174,7 +174,8 @@ async def test_two_transfers_with_one_reference_are_a_contradiction(
 ) -> None:
     sent = payment()
     await v3.submit(sent)
-    gateway.transfers.all.append(gateway.transfers.all[0])
+    (transfer,) = gateway.transfers.all
+    gateway.transfers.under[transfer.reference].append(transfer)
     with pytest.raises(Contradiction, match="2 transfers"):
         await v3.status(sent)
 

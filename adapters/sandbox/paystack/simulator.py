@@ -160,11 +160,7 @@ class PaystackSimulator(SimulatedGateway):
     def _list(self, call: ServedCall) -> ServedAnswer:
         """List transfers, newest first."""
         since, until = call.query.get("from", "")[:10], (call.query.get("to") or "9")[:10]
-        found = [
-            each
-            for each in reversed(self.transfers.all)
-            if self.transfers.listed(each) and since <= stamp(each.created_at)[:10] <= until
-        ]
+        found = [each for each in self.transfers.newest("", since, until) if self.transfers.listed(each)]
         page, size = int(call.query.get("page") or 1), int(call.query.get("perPage") or 50)
         shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
         meta = {"total": len(found), "perPage": size, "page": page, "pageCount": -(-len(found) // size)}
@@ -174,12 +170,13 @@ class PaystackSimulator(SimulatedGateway):
     def _ledger(self, call: ServedCall) -> ServedAnswer:
         """Show what moved the balances, newest first, each entry with what it was then."""
         since, until = call.query.get("from", "")[:10], (call.query.get("to") or "9")[:10]
-        rows = [row for code in self.transfers.wallets for row in self.transfers.history.rows(code)]
-        found = [self._entry(row) for row in reversed(rows) if since <= stamp(row.move.at)[:10] <= until]
+        history = self.transfers.history
+        found = [row for code in self.transfers.wallets for row in history.rows(code, since, until)][::-1]
         page, size = int(call.query.get("page") or 1), int(call.query.get("perPage") or 50)
         meta = {"total": len(found), "perPage": size, "page": page, "pageCount": -(-len(found) // size)}
         body = {"status": True, "message": "Balance ledger retrieved", "meta": meta}
-        return ServedAnswer(HTTPStatus.OK, body | {"data": found[(page - 1) * size : page * size]})
+        shown = [self._entry(row) for row in found[(page - 1) * size : page * size]]
+        return ServedAnswer(HTTPStatus.OK, body | {"data": shown})
 
     def _entry(self, row: WalletRow) -> dict[str, object]:
         move = row.move
