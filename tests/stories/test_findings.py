@@ -93,6 +93,30 @@ async def test_nothing_is_missing_before_the_rails_own_time_has_gone_by(settings
         assert "says it too" in await reconciler.explained(record.data)
 
 
+async def test_what_is_wrong_with_a_days_history_is_asked_of_that_day_whenever_somebody_gets_to_it(
+    settings: Settings,
+) -> None:
+    async with open_town(settings, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        await reconciler.compare(RAIL)
+        async with town.worker():
+            _, one = await paid_payouts(town, [1_111, 2_222])
+            await town.time_passes(days=3)
+            two, _ = await paid_payouts(town, [3_333, 4_444])
+        Forger(town, Random(SEED)).balance_differs(town.transfer(one))
+        hide(town.bank.transfers, town.transfer(two))
+        await town.time_passes(days=2)
+        found = (await reconciler.compare(RAIL)).found
+        assert {record.data.kind for record in found} == {FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP}
+        await town.time_passes(days=60)
+        mend_history(town.bank.transfers)
+        town.bank.server.calls.clear()
+        for record in found:
+            await FindingRepairs(town.store, reconciler).do(record.id, OTTO)
+        asked = town.bank.server.calls.count("GET /v3/wallet/statement")
+        assert asked <= 12, f"{asked} days were read, for three that are wrong"
+        assert await found_again(town, reconciler) == Counter()
+
+
 async def test_what_a_bank_does_not_finish_is_late_and_no_longer_when_it_does(settings: Settings) -> None:
     async with open_town(settings, batch_schedule="instant") as town, reconciling(town) as reconciler:
         async with town.worker():

@@ -149,13 +149,23 @@ class Reconciler:
             compared = Millis(min(compared, since))
         read = Millis(max(0, min(compared, now if mark is None else mark.read) - statement.overlap_ms))
         turn = _Turn(self, rail, now, self._store)
-        await turn.read(statement, read, progress)
+        await turn.read(statement, read, now, progress)
         await turn.look_at_lines()
         until = Millis(max(compared, min(now - statement.patience_ms, turn.whole)))
         await turn.look_at_books(compared, until)
         await turn.settle()
         await self._register.advance(rail, StatementMark(now, until, begun))
         return ReconciledRail(rail, turn.lines, tuple(turn.found))
+
+    async def read_again(self, rail: str, since: Millis, until: Millis) -> None:
+        """Read what a rail says of some time once more: whatever came after it is read in its own turn."""
+        statement = self.rails[rail].statement
+        if statement is None:
+            raise NotPossible(f"{rail} says nothing by itself: take its files in with `payflow finding import`.")
+        turn = _Turn(self, rail, await self._store.records.now(), self._store)
+        await turn.read(statement, since, until, _silent)
+        await turn.look_at_lines()
+        await turn.settle()
 
     async def take_in_file(self, rail: str, parts: Iterable[StatementPart], source: str) -> ReconciledRail:
         """Compare what a file says a rail did; nothing of ours is missing in it: nobody knows what it leaves out."""
@@ -298,12 +308,12 @@ class _Turn:
 
     # ── the rail's side ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def read(self, statement: RailStatement, since: Millis, progress: Progress) -> None:
+    async def read(self, statement: RailStatement, since: Millis, until: Millis, progress: Progress) -> None:
         """Keep what the rail says, each line once."""
-        async for part in statement.parts(since, self._now, self._store.records.assets):
+        async for part in statement.parts(since, until, self._store.records.assets):
             await self.take(part)
-            self.whole = part.ends or self._now
-            progress(self._rail, since, self._now, part.begins)
+            self.whole = part.ends or until
+            progress(self._rail, since, until, part.begins)
 
     async def take(self, part: StatementPart, source: str = "") -> None:
         """Keep one part of a statement."""

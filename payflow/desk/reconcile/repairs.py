@@ -90,10 +90,12 @@ class FindingRepairs:
         rail = self._reconciler.rails.get(finding.rail)
         if rail is None:
             raise NotPossible(f"This Payflow reads no statement of {finding.rail}.")
-        since = Millis(max(0, finding.at - DAY))
         if finding.kind in (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP):
-            await self._reconciler.compare(finding.rail, since)
+            # A gap is behind the span that its line names, whenever that was.
+            since = Millis(int(finding.line or finding.at))
+            await self._reconciler.read_again(finding.rail, since, Millis(finding.at))
             return
+        since = Millis(max(0, finding.at - DAY))
         record = RecordId(finding.record)
         if finding.act is ProposedAct.ADOPT and not await rail.books.payments([record]):
             if not owner:
