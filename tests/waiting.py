@@ -9,7 +9,9 @@ PATIENCE_S = 90.0
 _PAUSE_S = 0.002
 
 
-async def wait_until(true: Callable[[], bool | Awaitable[bool]], description: str, limit_s: float = PATIENCE_S) -> None:
+async def wait_until(
+    true: Callable[[], bool | Awaitable[bool]], description: str, limit_s: float = PATIENCE_S, pause_s: float = _PAUSE_S
+) -> None:
     """Wait until it is true; fail with the description when it does not become so in time."""
     deadline = time.monotonic() + limit_s
     while True:
@@ -18,7 +20,7 @@ async def wait_until(true: Callable[[], bool | Awaitable[bool]], description: st
             return
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit_s:g} s: {description}")
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(pause_s)
 
 
 def block_until(true: Callable[[], bool], description: str, limit_s: float = PATIENCE_S) -> None:

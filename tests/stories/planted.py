@@ -1,20 +1,22 @@
 """Discrepancies planted into a gateway's own books, of each kind; the gateway knows nothing of whoever will look."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import cycle
 from random import Random
 
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.transfers import Order, SimulatedTransfer, Transfers, TransferState
 from machines.core.clock import DAY, Millis
 from machines.core.errors import NotPossible
-from machines.core.ids import derived_id
+from machines.core.ids import Owner, derived_id
 from machines.finding.data import FindingKind, FindingRecord, ProposedAct
 from machines.finding.react import finding
-from machines.payout.data import reference_of
+from machines.payout.data import PayoutRecord, reference_of
 from payflow.app import gateways
 from payflow.app.payouts import Payouts
 from payflow.desk.person import Person
@@ -175,30 +177,59 @@ async def reconciling(town: Town) -> AsyncIterator[Reconciler]:
         yield reconciler
 
 
-async def paid_payouts(town: Town, amounts: Sequence[int]) -> list[str]:
-    """Ann is paid some amounts in naira; gives the payouts in the order in which the bank got them."""
-    payouts = await asked_payouts(town, amounts, HOME)
+async def paid_payouts(town: Town, amounts: Sequence[int], owners: Sequence[Owner] = (ANN,)) -> list[str]:
+    """People are paid some amounts in naira; gives the payouts in the order in which the bank got them."""
+    payouts = await asked_payouts(town, amounts, HOME, owners)
     await town.time_passes(seconds=10)
-    for payout in payouts:
-        await town.until(payout, "paid")
+    await _until_all(town, payouts, lambda record: record.state == "COMPLETED", "are paid")
     return sorted(payouts, key=lambda payout: town.transfer(payout).id)
 
 
-async def asked_payouts(town: Town, amounts: Sequence[int], account: str) -> list[str]:
-    """Ann asks for some amounts, which are with the bank then."""
-    await town.ann_earns(str(sum(amounts)))
-    payouts = [await town.ann_asks(str(amount), account) for amount in amounts]
-    for payout in payouts:
-
-        async def assessed(payout: str = payout) -> bool:
-            return (await town.record(payout)).data.assessed
-
-        await wait_until(assessed, f"the rules have looked at {payout}")
-        if (await town.record(payout)).state == "REQUESTED":
-            await town.approve(payout)
-    for payout in payouts:
-        await town.until_with_gateway(payout)
+async def asked_payouts(
+    town: Town, amounts: Sequence[int], account: str, owners: Sequence[Owner] = (ANN,)
+) -> list[str]:
+    """People ask for some amounts in turn, which are with the bank then."""
+    turns = list(zip(amounts, cycle(owners), strict=False))
+    for owner in dict.fromkeys(whose for _, whose in turns):
+        await town.earns(owner, str(sum(amount for amount, whose in turns if whose == owner)))
+    async with _time_flows(town):
+        payouts = await asyncio.gather(*(town.asks(owner, str(amount), account) for amount, owner in turns))
+        await _until_all(town, payouts, lambda record: record.data.assessed, "are seen by the rules")
+        for payout in payouts:
+            if (await town.record(payout)).state == "REQUESTED":
+                await town.approve(payout)
+        await _until_all(town, payouts, _is_sent, "are with the gateway")
     return payouts
+
+
+def _is_sent(record: PayoutRecord) -> bool:
+    return record.data.current is not None and record.data.current.sent
+
+
+async def _until_all(town: Town, payouts: Sequence[str], is_so: Callable[[PayoutRecord], bool], what: str) -> None:
+    left = list(payouts)
+
+    async def done() -> bool:
+        records = await asyncio.gather(*map(town.record, left))
+        left[:] = [record.id for record in records if not is_so(record)]
+        return not left
+
+    await wait_until(done, f"{len(payouts)} payouts {what}", pause_s=0.05)
+
+
+@asynccontextmanager
+async def _time_flows(town: Town) -> AsyncIterator[None]:
+    """Let time pass as fast as it does: what is put off, because so many are paid at once, has its turn."""
+
+    async def flow() -> None:
+        while True:
+            await asyncio.sleep(1)
+            await town.time_passes(seconds=1)
+
+    async with asyncio.TaskGroup() as group:
+        flowing = group.create_task(flow())
+        yield
+        flowing.cancel()
 
 
 # ── found, and resolved ──────────────────────────────────────────────────────────────────────────────────────────────

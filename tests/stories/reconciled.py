@@ -10,12 +10,15 @@ import logging
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import structlog
 
 from machines.core.clock import DAY, HOUR, Millis
+from machines.core.ids import in_room
 from payflow.config import load
 from payflow.desk.reconcile.findings import FindingFilter
 from payflow.store.seals import new_key
@@ -33,7 +36,18 @@ from tests.stories.planted import (
 from tests.stories.town import open_town
 
 DAYS, LATE = 10, 9
-AT_ONCE = 100
+AT_ONCE, OWNERS = 100, 50
+BUSY: Mapping[str, Any] = {
+    "batch_schedule": "instant",
+    "gateway_calls": 100_000,
+    # Rules say yes, nobody is told, and what comes back later is seen by nobody but whoever compares.
+    "risk": {"least_successes": 0, "details_cool_off_ms": 0, "most_an_hour": 10**9, "most_a_day": 10**9,
+             "most_units_an_hour": 10**15, "most_units_a_day": 10**15},
+    "platform_webhooks": {},
+    "reviewers": (),
+    "watch_days": 0,
+    "returns_days": {RAIL: 0},
+}  # fmt: skip
 
 
 async def play(payouts: int, planted: int, seed: int, folder: Path) -> list[str]:
@@ -41,7 +55,10 @@ async def play(payouts: int, planted: int, seed: int, folder: Path) -> list[str]
     random, said = Random(seed), []
     settings = load({"PAYFLOW_DATA": str(folder), "PAYFLOW_FSYNC": "everysec", "PAYFLOW_SEAL_KEYS": new_key(),
                      "PAYFLOW_ACCEPT_WEAK_DURABILITY": "true"})  # fmt: skip
-    async with open_town(settings, batch_schedule="instant") as town, reconciling(town) as reconciler:
+    owners = [in_room("shop", f"provider-{number}") for number in range(OWNERS)]
+    async with open_town(settings, **BUSY) as town, reconciling(town) as reconciler:
+        for owner in owners:
+            await town.joins(owner)
         town.clock.at += 2 * HOUR - town.clock.at % DAY
         await reconciler.compare(RAIL)
         days: list[list[str]] = []
@@ -50,7 +67,7 @@ async def play(payouts: int, planted: int, seed: int, folder: Path) -> list[str]
                 day: list[str] = []
                 for _ in range(0, payouts // DAYS, AT_ONCE):
                     some = min(AT_ONCE, payouts // DAYS)
-                    day += await paid_payouts(town, [random.randrange(1_000, 4_999) for _ in range(some)])
+                    day += await paid_payouts(town, [random.randrange(1_000, 4_999) for _ in range(some)], owners)
                 days.append(day)
                 await town.time_passes(days=1)
             late = await asked_payouts(town, [random.randrange(1_000, 4_999) for _ in range(LATE)], STAYS_OPEN)

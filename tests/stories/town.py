@@ -22,7 +22,7 @@ from adapters.sandbox.magic import Ends, Fate, name_of
 from adapters.sandbox.mail import MailSink
 from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import FixedClock, SystemClock
-from machines.core.ids import RecordId, called, in_room
+from machines.core.ids import Owner, RecordId, called, in_room
 from machines.core.ports import Rail
 from machines.payout.data import PayoutRecord, reference_of
 from payflow.app import gateways, notifications
@@ -68,14 +68,14 @@ class Town:
     forged: bool = False
     """Whether somebody changed what the bank says that it did, so that its book proves nothing of ours."""
     _tokens: dict[str, str] = field(default_factory=dict)
+    _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _numbers: Any = field(default_factory=count)
 
     # ── Ann, who provides something ──────────────────────────────────────────────────────────────────────────────────
 
     async def ann_earns(self, amount: str) -> None:
         """The shop credits what Ann earned there."""
-        body = {"id": f"order-{next(self._numbers)}", "owner": called(ANN), "amount": amount, "currency": "NGN"}
-        await self._says("shop", "POST", "/api/earnings", body, expect=201)
+        await self.earns(ANN, amount)
 
     async def ann_asks(self, amount: str, account: str = HOME, *, name: str = "", expect: int = 201) -> str:
         """Ann asks for a payout to her account, under the name that her bank has; gives its id."""
@@ -130,6 +130,25 @@ class Town:
         await self.until_all_is_told()
         self.letters.mails.clear()
         self.shop.heard.clear()
+
+    # ── the shop, for anybody who provides something there ───────────────────────────────────────────────────────────
+
+    async def joins(self, owner: Owner, *letters: str) -> None:
+        """The shop brings somebody whom it has verified."""
+        await self._says("shop", "PUT", f"/api/providers/{called(owner)}", {"verified": True, "notify": letters})
+
+    async def earns(self, owner: Owner, amount: str) -> None:
+        """The shop credits what somebody earned there."""
+        body = {"id": f"order-{next(self._numbers)}", "owner": called(owner), "amount": amount, "currency": "NGN"}
+        await self._says("shop", "POST", "/api/earnings", body, expect=201)
+
+    async def asks(self, owner: Owner, amount: str, account: str = HOME) -> str:
+        """The shop asks for a payout to somebody's account; gives its id."""
+        where = {"bank_code": "044", "account_number": account, "account_name": name_of(account)}
+        body = {"owner": called(owner), "amount": amount, "currency": "NGN", "method": "bank", "destination": where}
+        key = f"{owner}-{next(self._numbers)}"
+        answer = await self._says("shop", "POST", "/api/provider/payouts", body, expect=201, key=key)
+        return str(answer["id"])
 
     # ── people who work at the payments desk ─────────────────────────────────────────────────────────────────────────
 
@@ -379,9 +398,10 @@ class Town:
             "shop": (Role.PLATFORM, "shop"),
             "otto": (Role.OPERATOR, ""),
         }
-        if who not in self._tokens:
-            role, of = roles.get(who, (Role.REVIEWER, ""))
-            self._tokens[who] = await Tokens(self.store.link).create(who, role, of, "test")
+        async with self._one_by_one:
+            if who not in self._tokens:
+                role, of = roles.get(who, (Role.REVIEWER, ""))
+                self._tokens[who] = await Tokens(self.store.link).create(who, role, of, "test")
         return self._tokens[who]
 
 
@@ -403,9 +423,7 @@ async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> 
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
         bank.courier.url = address + chosen.hook
         town = Town(clock, settings, store, bank, letters, shop, address, session, metrics)
-        await town._says(  # noqa: SLF001  (the town is made here)
-            "shop", "PUT", f"/api/providers/{called(ANN)}", {"verified": True, "notify": [f"mailto:{ANNS_MAIL}"]}
-        )
+        await town.joins(ANN, f"mailto:{ANNS_MAIL}")
         yield town
         await town.books_are_true()
 
