@@ -112,6 +112,15 @@ class Remembered:
     nonce: int | None
 
 
+class PaidRow(NamedTuple):
+    """A payment in the list of all."""
+
+    tx: TxHash
+    login: str
+    shannon: int
+    at_s: int
+
+
 class PoolLedger(NamedTuple):
     """All sums and all rows of a coin. The pool may write meanwhile, so that an audit reads twice."""
 
@@ -333,6 +342,13 @@ class PoolBooks:
             for part, at_s in parts
             if len(part) > 1 and part[1].isdecimal()
         ]
+
+    async def paid_between(self, since_s: int, until_s: int) -> list[PaidRow]:
+        """List what was paid from one second to before another, but for members that no pool writes."""
+        words = (f"{since_s}", f"({until_s}", "WITHSCORES")
+        found = _scored(await self.link.ask("ZRANGEBYSCORE", self.keys.all, *words))
+        rows = [(member.split(":"), int(at_s)) for member, at_s in found]
+        return [PaidRow(TxHash(part[0].lower()), part[1], int(part[2]), at_s) for part, at_s in rows if _is_third(part)]
 
     async def booked(self, payments: Sequence[tuple[str, int, TxHash, int]]) -> list[bool]:
         """Say of payments (login, Shannon, hash, charge in wei) whether the miner's history has them."""

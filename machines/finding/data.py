@@ -12,6 +12,8 @@ from machines.core.rail_share import FINE
 from machines.core.record import Record
 
 MACHINE = "finding"
+POOL = "pool:"
+"""Stands before the coin of a pool whose database is the statement: its miners have no accounts in our ledger."""
 
 
 class FindingKind(StrEnum):
@@ -134,13 +136,17 @@ class Finding:
 
     @property
     def act(self) -> ProposedAct:
-        """What is proposed."""
-        return _KINDS[self.kind].act
+        """What is proposed; where nobody has an account here, nothing can be posted to it."""
+        act = _KINDS[self.kind].act
+        return ProposedAct.ASK if act is ProposedAct.CORRECT and self.rail.startswith(POOL) else act
 
     @property
     def advice(self) -> str:
         """What a person does about it; empty for what is settled."""
-        return self.advised or _KINDS[self.kind].advice if self.open else ""
+        if not self.open or self.advised:
+            return self.advised * self.open
+        kind = _KINDS[self.kind]
+        return kind.advice if self.act is kind.act else "Put it right in the pool's database (`payflow pool audit`)."
 
     @property
     def scope(self) -> str:

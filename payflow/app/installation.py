@@ -86,7 +86,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     from payflow.app import dashboard, gateways, notifications, payouts  # noqa: PLC0415  (as above)
     from payflow.desk.metering import metered  # noqa: PLC0415  (as above)
     from payflow.desk.receipts.receipts import Receipts  # noqa: PLC0415  (as above)
-    from payflow.desk.reconcile.lane_payments import LanePayments  # noqa: PLC0415  (as above)
+    from payflow.desk.reconcile.lane_payments import compared_lanes  # noqa: PLC0415  (as above)
     from payflow.desk.reconcile.reconciler import reconciler_of  # noqa: PLC0415  (as above)
     from payflow.desk.requests import payout_pollers  # noqa: PLC0415  (as above)
 
@@ -109,8 +109,12 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     rooms = dashboard.pools_of(settings, store, metrics, stack)
     paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups), Receipts(store, lanes, rooms))
     of_payouts = paid.reconcile(lanes.lanes if lanes else ())
-    of_lanes = {name: LanePayments(store, lane, lanes.books) for name, lane in lanes.lanes.items()} if lanes else {}
-    reconciler = reconciler_of(store, metrics, setups, of_payouts, of_lanes)
+    compared = compared_lanes(store, lanes) if lanes else {}
+    if rooms:
+        from payflow.desk.reconcile.pool_payments import compared_pools  # noqa: PLC0415  (only where there is a pool)
+
+        compared |= compared_pools(store, rooms.rooms.values(), compared)
+    reconciler = reconciler_of(store, metrics, setups, of_payouts, compared)
 
     def routes() -> "list[web.RouteDef]":
         from payflow.web.pages.admin import reconciliation  # noqa: PLC0415  (only where pages are served)

@@ -10,7 +10,6 @@ from adapters.addresses import typed
 from adapters.ethereum import signers
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
-from adapters.ethereum.statement import AddressStatement, HeldToken
 from machines.core.chain import Address, Signer
 from machines.core.clock import Clock
 from machines.core.errors import BadAmount, BadInput, BadSettings, Retryable
@@ -35,18 +34,7 @@ ETHER_DECIMALS = 18
 def setups_of(lanes: Lanes) -> dict[str, GatewaySetup]:
     """Give each lane as a way to pay people: the address is checked first, what it costs is the lane's."""
     desk = Gateway(check=lambda destination: typed(destination["address"]))
-    return {
-        name: GatewaySetup(lanes.rail(name), desk, statement=statement_of(lane)) for name, lane in lanes.lanes.items()
-    }
-
-
-def statement_of(lane: Lane) -> AddressStatement | None:
-    """Give what a lane's chain says of its address."""
-    if not isinstance(lane.chain, Nodes):
-        return None
-    tokens = {code: HeldToken(one.address, one.decimals) for code, one in lane.tokens.items()}
-    batches = lane.pay_many if isinstance(lane.pay_many, PayManyContract) else None
-    return AddressStatement(lane.chain, lane.signer.address, tokens, batches, lane.policy.proven_up_to)
+    return {name: GatewaySetup(lanes.rail(name), desk) for name in lanes.lanes}
 
 
 async def open_lanes(

@@ -22,11 +22,11 @@ from machines.finding.react import finding
 from machines.transaction import lifecycle as s
 from machines.transaction.facts import BumpAsked, CancelAsked
 from machines.transaction.ports import LaneToken
-from payflow.app.lanes import setups_of, statement_of
+from payflow.app.lanes import setups_of
 from payflow.config import Settings
 from payflow.desk.person import Person
 from payflow.desk.reconcile.findings import FindingFilter
-from payflow.desk.reconcile.lane_payments import LanePayments
+from payflow.desk.reconcile.lane_payments import compared_lanes, statement_of
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.desk.reconcile.reconciler import Reconciler, reconciler_of
 from payflow.desk.reconcile.repairs import FindingRepairs
@@ -48,10 +48,10 @@ class Books:
 
     def __init__(self, station: Station, clock: FixedClock) -> None:
         self.station, self.clock = station, clock
-        store, lane = station.store, station.lane
-        of_lanes = {LANE_NAME: LanePayments(store, lane, station.lanes.books)}
+        store = station.store
+        compared = compared_lanes(store, station.lanes)
         nobody = PayoutsReconcile(store, station.metrics, None, {})  # type: ignore[arg-type]
-        self.reconciler: Reconciler = reconciler_of(store, station.metrics, setups_of(station.lanes), nobody, of_lanes)
+        self.reconciler: Reconciler = reconciler_of(store, station.metrics, setups_of(station.lanes), nobody, compared)
         store.serve([*station.lanes.machines, finding(self.reconciler.acts())])
 
     async def later(self, ms: int = 2 * HOUR) -> None:

@@ -81,7 +81,7 @@ class PoolRoom:
 
     async def sheet(self) -> Sheet:
         """Say how it stands."""
-        pools, pool = await self._opened()
+        pools, pool = await self.opened()
         found = await dues(pool)
         wei = await pool.lane.chain.balance(pool.config.address)
         lock, rows = await self._rows()
@@ -103,18 +103,18 @@ class PoolRoom:
             raise NotPossible(f"The pool cannot be looked at now, and nothing was changed: {error}") from error
 
     async def _rows(self) -> tuple[str, Sequence[Judged]]:
-        pools, pool = await self._opened()
+        pools, pool = await self.opened()
         found = await PoolEvidence(pools, pool).pending()
         return await pool.books.lock() or "", found
 
     async def prove(self, record: PoolRecord) -> Reading:
         """Say what the rail knows of one of its payments, before a person overrules it."""
-        pools, _ = await self._opened()
+        pools, _ = await self.opened()
         return await pools.machine.prove(record) if pools.machine.prove else Reading()
 
     async def paying(self) -> tuple[Lane, LaneBooks]:
         """Give the lane that pays its miners, with its records."""
-        pools, pool = await self._opened()
+        pools, pool = await self.opened()
         return pool.lane, pools.lanes.books
 
     # ── resolve ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,9 +133,10 @@ class PoolRoom:
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _desk(self, who: str) -> PoolDesk:
-        return PoolDesk(*await self._opened(), who)
+        return PoolDesk(*await self.opened(), who)
 
-    async def _opened(self) -> tuple[Pools, Pool]:
+    async def opened(self) -> tuple[Pools, Pool]:
+        """Give the pool, opened when it is first needed."""
         async with self._opening:
             if self._pools is None:
                 async with AsyncExitStack() as trying:

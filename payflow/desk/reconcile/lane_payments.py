@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from machines.core.clock import Millis
@@ -9,7 +10,7 @@ from machines.core.errors import NotFound, NotPossible
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import RailPosition
 from machines.core.money import ETH, Asset, Money
-from machines.core.ports import StatementLine
+from machines.core.ports import RailStatement, StatementLine
 from machines.core.rail_share import FINE
 from machines.core.record import Record
 from machines.finding.data import Finding
@@ -17,9 +18,10 @@ from machines.finding.matching import OurPayment
 from machines.payout.data import record_of
 from machines.transaction import lifecycle as s
 from machines.transaction.data import PaymentRecord, TransactionRecord, owner_of_lane
-from machines.transaction.ports import Lane
-from payflow.desk.lanes import StoreBooks
+from machines.transaction.ports import Lane, LaneToken
+from payflow.desk.lanes import Lanes, StoreBooks
 from payflow.desk.reconcile.comparison import Word
+from payflow.desk.reconcile.reconciler import ComparedRail
 from payflow.desk.records import revived
 from payflow.store.store import Store
 
@@ -29,6 +31,28 @@ NOBODY = RecordId("")
 _PAYMENT, _PAYOUT = "payment", "payout"
 
 
+def compared_lanes(store: Store, lanes: Lanes) -> dict[str, ComparedRail]:
+    """Compare lanes with their chains."""
+    found = {}
+    for name, lane in lanes.lanes.items():
+        paid = LanePayments(store, lanes.books, name, lane.tokens)
+        found[name] = ComparedRail(statement_of(lane), paid, paid)
+    return found
+
+
+def statement_of(lane: Lane) -> RailStatement | None:
+    """Give what a lane's chain says of its address; None where it is no real chain."""
+    from adapters.ethereum.node import Nodes  # noqa: PLC0415  (half a second, only where a chain is used)
+    from adapters.ethereum.pay_many import PayManyContract  # noqa: PLC0415  (as above)
+    from adapters.ethereum.statement import AddressStatement, HeldToken  # noqa: PLC0415  (as above)
+
+    if not isinstance(lane.chain, Nodes):
+        return None
+    tokens = {code: HeldToken(one.address, one.decimals) for code, one in lane.tokens.items()}
+    batches = lane.pay_many if isinstance(lane.pay_many, PayManyContract) else None
+    return AddressStatement(lane.chain, lane.signer.address, tokens, batches, lane.policy.proven_up_to)
+
+
 class LanePayments:
     """The payments and transactions of a lane.
 
@@ -36,16 +60,18 @@ class LanePayments:
     says which payment that is. A line that is only gas, or a call that moved nothing, is of the transaction itself.
     """
 
-    def __init__(self, store: Store, lane: Lane, books: StoreBooks) -> None:
+    def __init__(
+        self, store: Store, books: StoreBooks, name: str, tokens: Mapping[str, LaneToken] = MappingProxyType({})
+    ) -> None:
         self._store = store
-        self._lane = lane
         self._books = books
-        self._tokens = {one.address: (code, one.decimals) for code, one in lane.tokens.items()}
+        self._name = name
+        self._tokens = {one.address: (code, one.decimals) for code, one in tokens.items()}
 
     async def ours(self, lines: Sequence[StatementLine]) -> Mapping[str, RecordId]:
         """Name the records that lines are of; a nonce that somebody else used is none of ours."""
         places = {line.id: _place(line.reference) for line in lines}
-        named = {name: self._books.transaction_id(self._lane.name, place[0]) for name, place in places.items() if place}
+        named = {name: self._books.transaction_id(self._name, place[0]) for name, place in places.items() if place}
         carriers: Mapping[RecordId, TransactionRecord] = await self._read(list(dict.fromkeys(named.values())))
         found = {}
         for line in lines:
@@ -66,13 +92,13 @@ class LanePayments:
         """Walk over the payments that left between two times, as far as a line shows them: calls may move nothing."""
         for state in (s.SETTLED, s.SHORT):
             async for page in self._store.listing.came_between(_PAYMENT, state, since, until):
-                here = {one.record.id: one.record for one in page if one.record.owner == owner_of_lane(self._lane.name)}
+                here = {one.record.id: one.record for one in page if one.record.owner == owner_of_lane(self._name)}
                 found = await self._of(here)
                 yield [ours for ours in found.values() if ours.amount.units]
 
     async def late(self, before: Millis) -> Sequence[OurPayment]:
         """List what has been signed, and is not buried, since before a time."""
-        owner = owner_of_lane(self._lane.name)
+        owner = owner_of_lane(self._name)
         signed = await self._store.listing.of_owner(_PAYMENT, s.SENDING, owner, MOST_LATE)
         found = await self._of({one.record.id: one.record for one in signed if one.record.since < before})
         return list(found.values())
@@ -95,7 +121,7 @@ class LanePayments:
         except NotFound:
             raise NotPossible(
                 f"Our books have forgotten {record}, and a chain names no payee of ours: see what it paid with "
-                f"`payflow lane show {self._lane.name}`, settle that, and waive this."
+                f"`payflow lane show {self._name}`, settle that, and waive this."
             ) from None
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,7 +135,7 @@ class LanePayments:
 
     async def _of(self, records: Mapping[RecordId, Record[Any]]) -> dict[RecordId, OurPayment]:
         payments = [one for one in records.values() if one.machine == _PAYMENT]
-        nonces = {one.id: self._books.transaction_id(self._lane.name, one.data.nonce) for one in payments}
+        nonces = {one.id: self._books.transaction_id(self._name, one.data.nonce) for one in payments}
         payers = {one.id: payer for one in payments if (payer := record_of(one.data.key)).startswith(f"{_PAYOUT}-")}
         carriers, owners = await asyncio.gather(
             self._read(list(dict.fromkeys(nonces.values()))), self._read(list(dict.fromkeys(payers.values())))

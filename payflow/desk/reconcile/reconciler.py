@@ -8,6 +8,7 @@ itself, and goes when the difference does.
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import anyio
@@ -25,7 +26,6 @@ from payflow.desk.gateways import GatewaySetup
 from payflow.desk.person import Person
 from payflow.desk.reconcile.comparison import Word
 from payflow.desk.reconcile.findings import FindingFilter, Findings
-from payflow.desk.reconcile.lane_payments import LanePayments
 from payflow.desk.reconcile.payouts import PayoutBooks, PayoutsReconcile
 from payflow.store.registers.statements import MatchedLine, StatementMark
 from payflow.store.store import Store
@@ -269,13 +269,11 @@ def reconciler_of(
     metrics: Metrics,
     setups: Mapping[str, GatewaySetup],
     payouts: PayoutsReconcile,
-    lanes: Mapping[str, LanePayments] | None = None,
+    others: Mapping[str, ComparedRail] = MappingProxyType({}),
 ) -> Reconciler:
-    """Compare the gateways that have a statement with what payouts say of each, and lanes with what they paid."""
+    """Compare gateways with what payouts say of each, and the others, which say themselves what they paid."""
     rails = {name: ComparedRail(setup.statement, PayoutBooks(store, name), payouts) for name, setup in setups.items()}
-    for name, lane in (lanes or {}).items():
-        rails[name] = ComparedRail(setups[name].statement, lane, lane)
-    return Reconciler(store, Findings(store, metrics), rails)
+    return Reconciler(store, Findings(store, metrics), {**rails, **others})
 
 
 def _fine(balance: StatementBalance) -> int:

@@ -13,7 +13,7 @@ from machines.core.ids import Owner, RecordId, owner_of
 from machines.core.money import Money
 from machines.core.rail_share import FINE, RailPart
 from machines.finding import lifecycle as s
-from machines.finding.data import Finding, FindingKind, FindingRecord, ProposedAct
+from machines.finding.data import POOL, Finding, FindingKind, FindingRecord, ProposedAct
 from payflow.desk.dual_control import Verb, both
 from payflow.desk.person import Person, because
 from payflow.desk.reconcile.comparison import Word
@@ -75,8 +75,8 @@ class FindingRepairs:
         part, reference = RailPart.FUNDED, finding.line
         if finding.kind is FindingKind.FEE_DIFFERS:  # its line pays what a record of ours has posted already
             part, reference = RailPart.FEES, f"fee of {finding.line}"
-        # In other currencies nobody keeps books here.
-        if finding.asset not in {asset.code for asset in self._store.records.assets}:
+        # In other currencies nobody keeps books here, nor of what is in a pool's own.
+        if finding.rail.startswith(POOL) or finding.asset not in {asset.code for asset in self._store.records.assets}:
             return
         book, rail, asset = self._store.ledger.book, finding.rail, finding.asset
         if finding.fine:
@@ -106,6 +106,8 @@ class FindingRepairs:
             left = await rail.repairs.ask(finding.rail, record, by.name)
         if left:
             raise NotPossible(f"{left[0].says} {left[0].advice}")
+        if finding.rail.startswith(POOL):  # what was put right is in its list, where it is read in a moment
+            await self._reconciler.compare(finding.rail, since)
 
 
 def says(record: FindingRecord) -> list[str]:
