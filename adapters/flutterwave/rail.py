@@ -135,26 +135,36 @@ class FlutterwaveV4(_Flutterwave):
         wire_v4.checked(await self._client.read(wire_v4.by_id(PROBE)))
 
     async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
-        """List every transfer since a time; there is no filter by time, so that it reads to the end or well before it.
-
-        It stops early only where all pages so far came newest first, and a whole page is from before that time.
-        """
-        listed: dict[str, FlutterwaveTransfer] = {}
-        oldest, in_order = "~", True
-        until = datetime.fromtimestamp((since - DAY) / SECOND, UTC).isoformat()
-        for page in range(1, MOST_PAGES + 1):
-            found = wire_v4.read_page(await self._client.read(wire_v4.listed(page)))
-            for transfer in found:
-                in_order = in_order and "" < transfer.created_at <= oldest
-                oldest = transfer.created_at
-                listed[transfer.id] = transfer
-            if not found or (in_order and all(transfer.created_at < until for transfer in found)):
-                families = _families(listed).items()
-                return [trace(key, family, assets) for key, family in families if ours(key)]
-        raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages.")
+        """List every transfer since a time, each with the retries of it."""
+        families = (await families_since(self._client, since)).items()
+        return [trace(key, family, assets) for key, family in families if ours(key)]
 
     async def _look(self, transfer_id: str) -> FlutterwaveTransfer:
         return wire_v4.read_by_id(await self._client.read(wire_v4.by_id(transfer_id)))
+
+
+async def families_since(
+    client: GatewayClient, since: Millis
+) -> Mapping[PaymentKey, list[FlutterwaveTransfer]]:  # fmt: skip
+    """List every transfer since a time over v4, by what was asked for; what moves on to the next page counts once.
+
+    There is no filter by time: it stops before the end only where all pages so far came newest first, and a whole page
+    is from before that time.
+    """
+    listed: dict[str, FlutterwaveTransfer] = {}
+    oldest, in_order = "~", True
+    until = datetime.fromtimestamp(max(0, since - DAY) / SECOND, UTC).isoformat()
+    for page in range(1, MOST_PAGES + 1):
+        found = wire_v4.read_page(await client.read(wire_v4.listed(page)))
+        for transfer in found:
+            if transfer.id in listed:
+                continue  # new ones have come in front of it, and moved it to the next page
+            in_order = in_order and "" < transfer.created_at <= oldest
+            oldest = transfer.created_at
+            listed[transfer.id] = transfer
+        if not found or (in_order and all(transfer.created_at < until for transfer in found)):
+            return _families(listed)
+    raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages.")
 
 
 def _families(listed: Mapping[str, FlutterwaveTransfer]) -> Mapping[PaymentKey, list[FlutterwaveTransfer]]:

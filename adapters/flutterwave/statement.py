@@ -1,29 +1,67 @@
 """What Flutterwave says it did: each transfer, and each row of a wallet's history with what the wallet held.
 
 API v3 has both, and no id for a row. A transfer's own debits say what it cost; what comes in under its reference came
-back, be it of one that failed. All other rows are lines of their own.
+back, be it of one that failed. All other rows are lines of their own. API v4 shows its transfers alone: what else moved
+the wallet is not seen, and no balance is compared.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import partial
 
 from adapters.flutterwave import wire_v3
 from adapters.flutterwave.codec import RAIL
-from adapters.flutterwave.rail import MOST_PAGES
-from adapters.flutterwave.transfer import NOT_PAID, UNDER_WAY, FlutterwaveTransfer, root
+from adapters.flutterwave.rail import MOST_PAGES, families_since
+from adapters.flutterwave.transfer import NOT_PAID, TAKEN_BACK, UNDER_WAY, FlutterwaveTransfer, root
 from adapters.flutterwave.wire_v3 import WalletRowV3
 from adapters.http import GatewayClient
 from adapters.statement_days import all_pages, asset_of, days, moment
 from machines.core.clock import DAY, Millis
 from machines.core.money import Asset, Assets, Money
-from machines.core.ports import LineKind, StatementBalance, StatementLine, StatementPart
+from machines.core.ports import LineKind, PaymentKey, StatementBalance, StatementLine, StatementPart
 
 WHO = "Flutterwave"
 CREDIT = "C"
+
+
+class FlutterwaveStatementV4:
+    """The transfers of an account, whoever asked for them: a list without a filter by time, the newest first."""
+
+    name = RAIL
+    patience_ms = Millis(DAY)
+    """As with v3."""
+    overlap_ms = Millis(2 * DAY)
+    """What is taken back later is on a line that was read long before: whoever watches the payout finds it."""
+
+    def __init__(self, client: GatewayClient) -> None:
+        self._client = client
+
+    async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
+        """Give what was asked for since, by day."""
+        parts: dict[Millis, list[StatementLine]] = defaultdict(list)
+        for key, family in (await families_since(self._client, since)).items():
+            for one in family:
+                for line in _shown(one, key, assets):
+                    parts[Millis(line.at - line.at % DAY)].append(line)
+        for begins in sorted(parts):
+            if since - 2 * DAY < begins <= until + DAY:
+                yield StatementPart(begins, tuple(parts[begins]))
+
+
+def _shown(one: FlutterwaveTransfer, key: PaymentKey, assets: Assets) -> Iterator[StatementLine]:
+    """Make the line of a transfer, under what it was first asked for, and that of its return."""
+    back = one.taken_back or one.status == TAKEN_BACK
+    if one.status == NOT_PAID and not back:
+        return
+    paid = replace(_paid(one, None, assets), reference=key)
+    yield paid
+    if back:
+        at = moment(WHO, one.taken_back_at) if one.taken_back_at else paid.at
+        yield StatementLine(f"{one.id}:back", LineKind.RETURN, paid.amount, out=False, at=at, reference=key)
 
 
 class FlutterwaveStatementV3:

@@ -1,11 +1,12 @@
 """A statement as a table (CSV), with a map from what we need to the columns that have it.
 
-Every bank writes other columns. A map such as `id=Transaction ID,at=Date,amount=Amount,reference=Narration` says which.
+Every bank writes other columns. A map such as `id=Transaction ID,at=Date,amount=Amount,reference=Narration` says which;
+where it may be called one thing or the other, `at=Date|Booked on`. Small letters, spaces and underscores are all one.
 """
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
@@ -26,20 +27,36 @@ KNOWN = {
     "account": "where it went",
     "currency": "the currency; that of --currency where there is no such column",
     "kind": "`return` where something came back",
+    "way": "`D`, `debit` or `out` where it left, if all amounts are positive",
+    "status": "`failed` where nothing came of it: such a line is left out",
 }
+FAILED = "failed"
+LEFT = ("d", "dr", "debit", "out")
+READY = {
+    "flutterwave-transfers": (
+        "id=id,at=created at,debit=amount,fee=fee,reference=reference,account=account number,currency=currency,"
+        "status=status"
+    ),
+    "flutterwave-wallet": "at=date,amount=amount,way=type,reference=reference,currency=currency",
+    "flutterwave-settlement": (
+        "id=id,at=processed date|due date|transaction date,amount=net amount|amount,currency=currency,status=status"
+    ),
+}
+"""Maps that are ready, by name. Their columns are called as the fields of the vendor's own API; it writes nowhere what
+its dashboard calls them, so that what is read is shown first here as of any file."""
 _FORMATS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y", "%d-%b-%Y", "%d-%m-%Y", "%d.%m.%Y", "%Y/%m/%d")
 
 
 def column_map(text: str) -> Mapping[str, str]:
-    """Read a map of columns."""
-    found = {}
+    """Read a map of columns, or take one that is ready by its name."""
+    text, found = READY.get(text.strip(), text), {}
     for part in text.split(","):
         name, sign, column = part.partition("=")
         if not sign or name.strip() not in KNOWN:
             raise BadInput(f"{part.strip()[:40]!r}: write name=Column, the name being one of {', '.join(KNOWN)}.")
         found[name.strip()] = column.strip()
     missing = [name for name in NEEDED if name not in found]
-    if missing:
+    if missing and not (missing == ["amount"] and "debit" in found):
         raise BadInput(f"The map names no column for {' and '.join(missing)}.")
     return found
 
@@ -50,9 +67,7 @@ def lines_of(
     """Read the lines, one at a time."""
     reader = csv.DictReader(rows)
     there = [name.strip() for name in reader.fieldnames or ()]
-    lacking = [column for column in columns.values() if column not in there]
-    if lacking:
-        raise BadInput(f"The file has no column {lacking[0]!r}; it has {', '.join(there)[:300]}.")
+    columns = {name: _named(column, there) for name, column in columns.items()}
     reader.fieldnames = there
     try:
         for row in reader:
@@ -63,18 +78,31 @@ def lines_of(
         raise BadInput(f"Line {reader.line_num} is no line of a table: {error}.") from error
 
 
+def _named(column: str, there: Sequence[str]) -> str:
+    """Find a column by one of the names that it may have."""
+    spelled = {_plain(name): name for name in there}
+    found = [spelled[plain] for one in column.split("|") if (plain := _plain(one)) in spelled]
+    if not found:
+        raise BadInput(f"The file has no column {column!r}; it has {', '.join(there)[:300]}.")
+    return found[0]
+
+
+def _plain(name: str) -> str:
+    return "".join(name.casefold().replace("_", " ").split())
+
+
 def _line(
     row: Mapping[str, str | None], columns: Mapping[str, str], currency: str, assets: Assets, number: int
 ) -> StatementLine | None:
     said = {name: (row.get(column) or "").strip() for name, column in columns.items()}
-    amount, debit = _decimal(said["amount"], number), _decimal(said.get("debit", ""), number)
-    if not amount and not debit:
+    amount, debit = _decimal(said.get("amount", ""), number), _decimal(said.get("debit", ""), number)
+    if (not amount and not debit) or said.get("status", "").casefold() == FAILED:
         return None  # a heading, or a sum
     asset = asset_of(assets, said.get("currency") or currency)
-    out = bool(debit) or amount < 0
+    out = bool(debit) or amount < 0 or said.get("way", "").casefold() in LEFT
     moved = abs(debit or amount).scaleb(asset.decimals)
     if moved != moved.to_integral_value():
-        raise BadInput(f"Line {number}: {said['amount'] or said['debit']} is more exact than {asset.code} is.")
+        raise BadInput(f"Line {number}: {said.get('amount') or said.get('debit')} is more exact than {asset.code} is.")
     fee = _decimal(said.get("fee", ""), number)
     kind = LineKind.RETURN if said.get("kind", "").casefold() == "return" else LineKind.OTHER
     reference = said.get("reference", "")[:LONGEST]

@@ -9,7 +9,7 @@ from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.credentials import ClientToken
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
-from adapters.flutterwave.statement import FlutterwaveStatementV3
+from adapters.flutterwave.statement import FlutterwaveStatementV3, FlutterwaveStatementV4
 from adapters.http import LIMITS, Credential, GatewayClient, HttpLimits, SecretKey
 from adapters.paystack import wire as paystack
 from adapters.paystack.rail import Paystack
@@ -83,7 +83,7 @@ def _flutterwave(
         Gateway(resolve=holder, fee=fee_v3) if v3 else Gateway(resolve=holder),  # the pages of v4 name no fee
         hooks if secrets else None,
         lists=payer,
-        statement=FlutterwaveStatementV3(watches) if v3 else None,
+        statement=FlutterwaveStatementV3(watches) if v3 else FlutterwaveStatementV4(watches),
         wallet=wallet,
         probe=rail(asks).probe,
         watching=rail(watches),

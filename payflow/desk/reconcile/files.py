@@ -90,7 +90,11 @@ def _parts(file: Path, text: str, currency: str, assets: Assets) -> list[Stateme
     else:
         if not text:
             names = "; ".join(f"{name}: {means}" for name, means in columns.KNOWN.items())
-            raise BadInput(f"Say which column is what: --columns at=Date,amount=Amount,reference=Narration. {names}.")
+            ready = ", ".join(columns.READY)
+            raise BadInput(
+                "Say which column is what: --columns at=Date,amount=Amount,reference=Narration, or one that is ready: "
+                f"{ready}. {names}."
+            )
         parts = by_day(columns.lines_of(_rows(file), columns.column_map(text), currency, assets))
     if not parts:
         raise BadInput(f"{file.name} has no line.")

@@ -55,6 +55,35 @@ def test_a_line_without_an_id_is_named_by_all_that_it_says() -> None:
     assert len({one.id for one in once}) == 3
 
 
+TRANSFERS = """ID,Account_Number,Amount,Fee,Currency,Status,Reference,Created_At
+1,0123456789,1250.5,10.75,NGN,SUCCESSFUL,payout-03-abcdefgh23456777-1,2027-01-15T08:00:00.000Z
+2,0123456789,99,10.75,NGN,FAILED,payout-03-abcdefgh23456777-2,2027-01-15T08:01:00.000Z
+"""
+WALLET = """type,amount,currency,balance_before,balance_after,reference,date
+D,1250.5,NGN,5000,3749.5,payout-03-abcdefgh23456777-1,2027-01-15T08:00:00.000Z
+C,200,NGN,3749.5,3949.5,,2027-01-15T09:00:00.000Z
+"""
+SETTLED = """id,transaction date,due date,status,currency,gross amount,app fee,net amount
+41748,2027-01-14T04:00:00.000Z,2027-01-15T04:00:00.000Z,completed,NGN,202.8,2.8,200
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "expected"),
+    [
+        ("flutterwave-transfers", TRANSFERS, [(True, "NGN 1250.50", 1_075)]),
+        ("flutterwave-wallet", WALLET, [(True, "NGN 1250.50", None), (False, "NGN 200.00", None)]),
+        ("flutterwave-settlement", SETTLED, [(False, "NGN 200.00", None)]),
+    ],
+)
+def test_what_flutterwave_exports_is_read_by_a_map_that_is_ready(
+    name: str, table: str, expected: list[tuple[bool, str, int | None]]
+) -> None:
+    lines = list(columns.lines_of(io.StringIO(table), columns.column_map(name), "NGN", ASSETS))
+    assert [(one.out, str(one.amount), one.fee) for one in lines] == expected
+    assert all(one.at // DAY == lines[0].at // DAY for one in lines), "of the day when it came in"
+
+
 @pytest.mark.parametrize(
     ("text", "table", "says"),
     [
