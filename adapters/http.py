@@ -8,7 +8,7 @@ BrokenOff      it began and came to no end that can be used: perhaps done
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -138,6 +138,16 @@ async def exchange(
         raise BrokenOff(type(error).__name__) from error
 
 
+async def skew_s(session: aiohttp.ClientSession, url: str, clock: Clock = SYSTEM) -> float | None:
+    """Say by how much our clock is ahead of somebody's; None where they tell no time."""
+    reply = await exchange(session, "GET", URL(url), headers={}, total_s=LIMITS.read_s)
+    try:
+        told = parsedate_to_datetime(reply.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return clock.now() / SECOND - told.replace(tzinfo=told.tzinfo or UTC).timestamp()
+
+
 class Credential(Protocol):
     """What goes into the Authorization header."""
 
@@ -174,6 +184,7 @@ class GatewayClient:
         limits: HttpLimits = LIMITS,
         budget: CallBudget = NO_BUDGET,
         reads: CallKind = CallKind.LOOK,
+        heard: Callable[[HttpRequest, HttpReply], None] = lambda _request, _reply: None,
     ) -> None:
         self._session = session
         self._gateway = gateway
@@ -183,6 +194,7 @@ class GatewayClient:
         self._limits = limits
         self._budget = budget
         self._reads = reads
+        self._heard = heard
 
     async def send(self, request: HttpRequest) -> HttpReply:
         """Make a call that may move money: once, and whatever breaks on the way leaves the outcome unknown."""
@@ -238,6 +250,7 @@ class GatewayClient:
             )
         except Unreached as error:
             raise Retryable(f"{self._gateway} cannot be reached: {error}.") from error
+        self._heard(request, reply)
         if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
             await self._budget.rest(reply.retry_after_s or WAIT_UNASKED_S)
         return reply

@@ -10,6 +10,14 @@ from adapters.http import LIMITS, HttpLimits, NoReply, exchange
 from machines.core.clock import SECOND, Clock, Millis
 from machines.core.errors import Retryable
 
+TEST_KEYS = "FLWSECK_TEST"
+"""What the secret keys of v3 begin with that move no money."""
+
+
+def is_test_key(key: str) -> bool:
+    """Whether a secret key of v3 is of the test mode."""
+    return key.startswith(TEST_KEYS)
+
 
 class ClientToken:
     """The token of v4: fetched for the client, kept for as long as it holds, fetched anew a minute early."""

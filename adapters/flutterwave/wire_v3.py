@@ -24,7 +24,7 @@ from msgspec import Struct, field
 
 from adapters.flutterwave.codec import FlutterwaveAnswer, NotJson, decoded, encoded, major_units, text_of, understood
 from adapters.flutterwave.refusals import Proves, proves_v3, refusal
-from adapters.flutterwave.transfer import FlutterwaveTransfer, account_of, check_payable, root
+from adapters.flutterwave.transfer import FlutterwaveTransfer, account_of, check_payable, root, unmarked
 from adapters.http import HttpReply, HttpRequest, check_answers, check_rate_limit, plain, webhook
 from machines.core.errors import BadInput, OutcomeUnknown
 from machines.core.ports import Notice, Payment, PaymentKey
@@ -55,6 +55,12 @@ class DataV3(Struct):
     created_at: str | None = None
 
 
+NOT_READ = frozenset(
+    {"full_name", "fullname", "bank_name", "debit_currency", "meta", "narration", "approver", "is_deleted"}
+)
+"""What its pages show of a transfer besides, and nobody needs."""
+
+
 class EnvelopeV3(Struct):
     """What every answer is wrapped in; `data` is read once it is known that there is any."""
 
@@ -83,8 +89,8 @@ class ListedV3(Struct):
     meta: Meta | None = None
 
 
-def transfer(payment: Payment) -> HttpRequest:
-    """Ask for a transfer."""
+def transfer(payment: Payment, marker: str = "") -> HttpRequest:
+    """Ask for a transfer. The marker tells the test mode how it is to end: without one it stays pending there."""
     check_payable(payment, *REFERENCE_CHARS)
     to = account_of(payment)
     body: dict[str, object] = {
@@ -92,7 +98,7 @@ def transfer(payment: Payment) -> HttpRequest:
         "account_number": to.number,
         "amount": major_units(payment.amount),
         "currency": payment.amount.asset.code,
-        "reference": payment.key,
+        "reference": payment.key + marker,
     }
     optional = {
         "narration": payment.note[:NARRATION_CHARS],
@@ -120,9 +126,9 @@ def read_queued(reply: HttpReply) -> FlutterwaveTransfer | None:
     raise refusal(reply.status, message, meaning)
 
 
-def by_reference(key: PaymentKey) -> HttpRequest:
+def by_reference(key: PaymentKey, marker: str = "") -> HttpRequest:
     """Look a transfer up by our reference."""
-    return HttpRequest("GET", "/transfers", query=(("reference", key),))
+    return HttpRequest("GET", "/transfers", query=(("reference", key + marker),))
 
 
 def read_by_reference(reply: HttpReply, key: PaymentKey) -> list[FlutterwaveTransfer]:
@@ -130,7 +136,7 @@ def read_by_reference(reply: HttpReply, key: PaymentKey) -> list[FlutterwaveTran
     listed = understood(_readable(reply), ListedV3, "A look-up")
     if listed.status != SUCCESS:
         raise OutcomeUnknown("A look-up was answered without success.")
-    found = [_transfer(data) for data in listed.data or () if data.reference == key]
+    found = [_transfer(data) for data in listed.data or () if unmarked(data.reference) == key]
     # The query may match more than the exact reference, or may be ignored one day; then our transfer can be on a page
     # that we did not see.
     if not found and listed.meta is not None and listed.meta.page_info.total_pages > 1:
@@ -229,6 +235,11 @@ def checked(reply: HttpReply) -> HttpReply:
     return reply
 
 
+def signed(_body: bytes, secret_hash: str) -> Mapping[str, str]:
+    """Give the header that a genuine webhook has."""
+    return {SIGNATURE_HEADER: secret_hash}
+
+
 def verify(headers: Mapping[str, str], secret_hash: str) -> bool:
     """Tell whether a webhook shows the secret hash. It does not cover the body: it proves the sender, not the news."""
     shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "")
@@ -257,13 +268,13 @@ def read_webhook(body: bytes) -> Notice | None:
         raise BadInput("The webhook names no reference.")
     said = (status or name.rpartition(".")[2]).upper()
     # v3 numbers neither events nor deliveries: the same transfer in the same state is the same news.
-    return Notice((root(reference),), handle, said, f"{name}:{handle}:{reference}:{said}")
+    return Notice((root(unmarked(reference)),), handle, said, f"{name}:{handle}:{reference}:{said}")
 
 
 def _transfer(data: DataV3) -> FlutterwaveTransfer:
     return FlutterwaveTransfer(
         id=str(data.id),
-        reference=data.reference,
+        reference=unmarked(data.reference),
         status=data.status.upper(),
         amount=data.amount,
         currency=data.currency.upper(),

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -37,6 +38,8 @@ RESERVE = 50
 LIMITS = HttpLimits(body_bytes=32 * 1024 * 1024)
 """A page of a hundred pull requests has a few megabytes."""
 MOVED = frozenset({301, 302, 307, 308})
+NEEDS = MappingProxyType({"issues": "write", "pull_requests": "read", "metadata": "read"})
+EVENTS = ("issues", "pull_request", "repository")
 MAINTAINERS = frozenset({"admin", "maintain"})
 
 
@@ -61,6 +64,23 @@ class NotInstalled(Rejected):
 class _Installation(msgspec.Struct):
     id: int
     suspended_at: str | None = None
+
+
+class AppAtGitHub(msgspec.Struct):
+    """What GitHub says of the app that we are."""
+
+    slug: str
+    permissions: dict[str, str] = {}
+    events: list[str] = []
+
+    def lacks(self) -> list[str]:
+        """List what it needs to pay bounties, and was not given."""
+        few = [f"the permission {name} ({one})" for name, one in NEEDS.items() if not self._may(name, one)]
+        return few + [f"the event {name}" for name in EVENTS if name not in self.events]
+
+    def _may(self, name: str, wanted: str) -> bool:
+        levels = ("", "read", "write", "admin")
+        return levels.index(self.permissions.get(name, "")) >= levels.index(wanted)
 
 
 class _Comment(msgspec.Struct):
@@ -182,6 +202,10 @@ class GitHub:
         return account if may else None
 
     # ── what else is asked ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def app(self) -> AppAtGitHub:
+        """Ask who we are here, and what we may do."""
+        return _read(await self._get(0, "/app"), AppAtGitHub)
 
     async def person(self, installation: int, person: int) -> ForgeAccount:
         """Read an account by its number."""

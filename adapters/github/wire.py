@@ -42,6 +42,15 @@ _READ = frozenset({"issues", "pull_request", "installation", "installation_repos
 _NAMES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+def signed(body: bytes, secret: str) -> Mapping[str, str]:
+    """Give the header that a genuine delivery has."""
+    return {SIGNATURE: _signature(body, secret, "sha256")}
+
+
+def _signature(body: bytes, secret: str, digest: str) -> str:
+    return f"{digest}={hmac.digest(secret.encode(), body, digest).hex()}"
+
+
 def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool = False) -> bool:
     """Tell whether a delivery is signed with our secret; the old signature counts only where that was set on purpose.
 
@@ -49,9 +58,8 @@ def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool =
     """
     shown = {name.casefold(): value for name, value in headers.items()}
     header, digest = (SIGNATURE, "sha256") if SIGNATURE in shown or not old else (OLD_SIGNATURE, "sha1")
-    expected = f"{digest}=" + hmac.digest(secret.encode(), body, digest).hex()
-    signed = hmac.compare_digest(shown.get(header, "").encode(errors="surrogateescape"), expected.encode())
-    return bool(secret) and signed
+    expected = _signature(body, secret, digest).encode()
+    return bool(secret) and hmac.compare_digest(shown.get(header, "").encode(errors="surrogateescape"), expected)
 
 
 # ── what GitHub writes ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,15 +2,18 @@
 
 import asyncio
 import re
+import smtplib
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import structlog
 
+from adapters.http import plain
 from machines.core.errors import Retryable
 
 if TYPE_CHECKING:
@@ -48,6 +51,26 @@ class People:
         took = await asyncio.gather(*(self._send(contact, subject, text) for contact in contacts))
         if contacts and not any(took):
             raise Retryable(f"None of {len(contacts)} contacts took the message.")
+
+    async def greet(self) -> None:
+        """Greet our mail server as whoever sends through it, and send nothing; raises `Retryable` where it refuses."""
+        refused = "it does not answer"
+
+        def greet() -> bool:
+            nonlocal refused
+            try:
+                _greet(self._mail)
+            except (OSError, smtplib.SMTPException) as error:
+                refused = plain(str(error)) or type(error).__name__
+                return False
+            return True
+
+        took = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._contact_s):
+                took = await self._in_a_thread(greet)
+        if not took:
+            raise Retryable(f"The mail server of PAYFLOW_MAIL takes no mail from us: {refused}.")
 
     async def _send(self, contact: str, subject: str, text: str) -> bool:
         url = self._url(contact)
@@ -104,6 +127,23 @@ class People:
         if not self._mail or not _ADDRESS.fullmatch(address):
             return ""
         return f"{self._mail}{'&' if '?' in self._mail else '?'}to={quote(address, safe='')}"
+
+
+def _greet(url: str) -> None:
+    from apprise import Apprise  # noqa: PLC0415  (as above)
+
+    server: Any = Apprise.instantiate(f"{url}{'&' if '?' in url else '?'}to=nobody@example.com", asset=_asset())
+    if not hasattr(server, "smtp_host"):
+        raise OSError("its address cannot be read")
+    over_tls = server.secure_mode == "ssl"
+    context = ssl.create_default_context()
+    dialled = partial(smtplib.SMTP_SSL, context=context) if over_tls else smtplib.SMTP
+    with dialled(server.smtp_host, server.port or 0, timeout=CONTACT_S) as mail:
+        if server.secure_mode == "starttls":
+            mail.starttls(context=context)
+        if server.user and server.password:
+            mail.login(server.user, server.password)
+        mail.noop()
 
 
 @cache

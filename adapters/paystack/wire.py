@@ -491,10 +491,15 @@ def _decoded(reply: HttpReply, shape: type[T]) -> T:
 # ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def signed(body: bytes, secret_key: str) -> Mapping[str, str]:
+    """Give the header that a genuine webhook has: hex of an HMAC-SHA512 over its bytes, with the secret key."""
+    return {SIGNATURE_HEADER: hmac.digest(secret_key.encode(), body, "sha512").hex()}
+
+
 def verify(headers: Mapping[str, str], body: bytes, secret_key: str) -> bool:
-    """Tell whether a webhook is signed: hex of an HMAC-SHA512 over the bytes as they came, with the secret key."""
+    """Tell whether a webhook is signed, over the bytes as they came."""
     shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "")
-    expected = hmac.digest(secret_key.encode(), body, "sha512").hex()
+    expected = signed(body, secret_key)[SIGNATURE_HEADER]
     return bool(secret_key) and hmac.compare_digest(shown.encode(errors="surrogateescape"), expected.encode())
 
 

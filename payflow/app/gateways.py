@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import aiohttp
 
 from adapters.flutterwave import wire_v3, wire_v4
-from adapters.flutterwave.credentials import ClientToken
+from adapters.flutterwave.credentials import ClientToken, is_test_key
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
 from adapters.flutterwave.statement import FlutterwaveStatementV3, FlutterwaveStatementV4
@@ -61,7 +62,7 @@ def _flutterwave(
 
     looks, watches, asks = client(CallKind.LOOK), client(CallKind.WATCH), client(CallKind.PERSON)
     v3 = settings.flutterwave_version == "v3"
-    rail: type[FlutterwaveV3 | FlutterwaveV4] = FlutterwaveV3 if v3 else FlutterwaveV4
+    rail = partial(FlutterwaveV3, marker=settings.flutterwave_test_marker) if v3 else FlutterwaveV4
     enquiries: type[EnquiriesV3 | EnquiriesV4] = EnquiriesV3 if v3 else EnquiriesV4
 
     async def holder(destination: Destination) -> str:
@@ -76,7 +77,11 @@ def _flutterwave(
     def genuine(headers: Mapping[str, str], body: bytes) -> bool:
         return any(wire_v3.verify(headers, one) if v3 else wire_v4.verify(headers, body, one) for one in secrets)
 
-    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, genuine, wire_v3.read_webhook if v3 else wire_v4.read_webhook)
+    def signed(body: bytes) -> Mapping[str, str]:
+        return wire_v3.signed(body, secrets[0]) if v3 else wire_v4.signed(body, secrets[0])
+
+    read_hook = wire_v3.read_webhook if v3 else wire_v4.read_webhook
+    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, genuine, signed, read_hook)
     payer = rail(looks)
     return GatewaySetup(
         payer,
@@ -111,6 +116,10 @@ def _check(settings: Settings) -> None:
     if settings.flutterwave_version == "v3":
         if not settings.flutterwave_secret_key:
             raise BadSettings("FLUTTERWAVE_VERSION is v3, which needs FLUTTERWAVE_SECRET_KEY; a client is for v4.")
+        if settings.flutterwave_test_marker and not is_test_key(settings.flutterwave_secret_key.get_secret_value()):
+            raise BadSettings(
+                "FLUTTERWAVE_TEST_MARKER is for a key of the test mode, and FLUTTERWAVE_SECRET_KEY is none."
+            )
         return
     if not settings.flutterwave_client_id or not settings.flutterwave_client_secret:
         raise BadSettings("FLUTTERWAVE_VERSION is v4, which needs FLUTTERWAVE_CLIENT_ID and FLUTTERWAVE_CLIENT_SECRET.")
@@ -140,7 +149,9 @@ def _paystack(
         return any(paystack.verify(headers, body, key) for key in keys)
 
     asking = rail(CallKind.PERSON)
-    hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack.read_webhook)
+    hooks = Hooks(
+        "paystack", PAYSTACK_HOOKS, genuine, lambda body: paystack.signed(body, keys[0]), paystack.read_webhook
+    )
 
     async def wallet() -> list[Money]:
         return [await asking.balance(NGN)]

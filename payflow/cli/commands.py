@@ -136,6 +136,9 @@ INDEX: Mapping[str, Listed] = {
     "verify": Listed(
         PROVE, "books", "Walk over every record: hash chains, indexes, records that nobody would look at."
     ),
+    "trial": Listed(
+        PROVE, "trial", "Make a transfer of a gateway's test mode, and say what was not as we expect of the gateway."
+    ),
     "reconcile": Listed(
         PROVE,
         "books",

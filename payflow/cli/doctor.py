@@ -4,8 +4,10 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
 from urllib.parse import urlsplit
 
+import typer
 from rich.text import Text
 
 from machines.core.errors import PayflowError
@@ -29,13 +31,22 @@ command = Commands()
 CHECK = (Column("name", None), Column("level", None), Column("finding", None))
 
 
-@command("payflow doctor --json")
-async def doctor(terminal: Terminal) -> Code:
+@command("payflow doctor --live")
+async def doctor(
+    terminal: Terminal,
+    *,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Ask gateways, GitHub and mail too, and deliver ourselves webhooks; no money moves."
+        ),
+    ] = False,
+) -> Code:
     checks = [
         *_of_settings(terminal.settings),
         await _webhook_places(terminal.settings),
         *await _issuer(terminal.settings),
-        *await _store(terminal),
+        *await _store(terminal, live=live),
         *await _pool(terminal.settings),
     ]
     fit = healthy(checks)
@@ -165,7 +176,7 @@ def _of_settings(settings: Settings) -> list[Check]:
     ]
 
 
-async def _store(terminal: Terminal) -> list[Check]:
+async def _store(terminal: Terminal, *, live: bool) -> list[Check]:
     """Look at the servers, and then, if it can be opened, at what is in the store."""
     checks: list[Check] = []
     settings = terminal.settings
@@ -184,6 +195,10 @@ async def _store(terminal: Terminal) -> list[Check]:
                 from payflow.app.checkup import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
                 checks += await examine_lanes(payflow.parts.lanes)
+            if live:
+                from payflow.cli.live import examine_live  # noqa: PLC0415  (half a second, which `--help` has not)
+
+                checks += await examine_live(payflow)
     except PayflowError as error:
         checks.append(fail("store", str(error)))
     return checks

@@ -16,6 +16,7 @@ from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
 from machines.payout.facts import Enquired
 from machines.payout.risk import same_name
+from payflow.desk import trial
 from payflow.desk.records import revived
 from payflow.engine.step import take_in
 from payflow.store.registers.inbox import Inbox
@@ -66,6 +67,8 @@ class Hooks:
     """Where they arrive."""
     genuine: Callable[[Mapping[str, str], bytes], bool]
     """Compares in constant time what a delivery shows with what the gateway alone can know."""
+    signed: Callable[[bytes], Mapping[str, str]]
+    """Gives the headers that a genuine delivery has."""
     read: Callable[[bytes], Notice | None]
     """Gives what it speaks of, None when that is no transfer; raises `BadInput` for what cannot be read."""
 
@@ -181,6 +184,8 @@ class Notices:
             if found == "asleep":
                 return await self._wake(reference, hooks, notice)
             return "taken"
+        if await trial.hear(self._store, notice):
+            return "trial"
         self._note("A webhook speaks of a transfer that is not ours.", "unknown", hooks, notice)
         return "unknown"
 

@@ -10,6 +10,7 @@ import structlog
 from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadSettings, PayflowError
 from payflow.config import Settings
+from payflow.desk import outside
 from payflow.store import keys, servers
 from payflow.store.pauses import scope_of_shard
 from payflow.store.seals import KEY_FILE
@@ -72,6 +73,7 @@ async def examine(store: Store) -> list[Check]:
         permits(store),
         await sequence(store),
         await one_person(store),
+        await outside.as_asked_last(store),
     ]
 
 

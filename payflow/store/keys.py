@@ -161,6 +161,20 @@ KEYS = (
         "break-glass",
     ),
     Key(
+        LIVE := "pf:live",
+        "string",
+        "what those outside said when `payflow doctor --live` asked them last, as JSON",
+        "the command line",
+        "/readyz",
+    ),
+    trial := Key(
+        "pf:trial:<reference>",
+        "string",
+        "what a gateway's webhook said of a trial transfer; expires",
+        "the API",
+        "payflow trial",
+    ),
+    Key(
         UNNAMED_PROXY := "pf:unnamed-proxy",
         "string",
         "address of a proxy that requests come through and that the settings do not name; expires",

@@ -48,6 +48,8 @@ UNFOUND_KEYS = {
     "pf:login:<hash>": "is signed, and refused where it is shown",
     "pf:challenge:<nonce>": "is compared with what was signed",
     "pf:unnamed-proxy": TOLD,
+    "pf:live": TOLD,
+    "pf:trial:<reference>": TOLD,
     "pf:alive": "lets two people act at a terminal though a service runs, in their own names",
     "pf:inbox:<source>:<hash>": ONCE,
     "pf:earned:<platform>:<name>": ONCE,

@@ -40,6 +40,8 @@ class Api:
         self._codes: dict[str, str] = {}
         self.suspended: set[int] = set()
         """Installations that were taken away."""
+        self.permissions = {"issues": "write", "pull_requests": "read", "metadata": "read"}
+        """What the app was given."""
         self.remaining = LIMIT
         """How many more requests the rate limit allows."""
 
@@ -47,6 +49,7 @@ class Api:
         """List what is answered."""
         repo = "/repos/{owner}/{repo}"
         routes = [
+            Route("GET", "/app", self._app),
             Route("GET", "/app/installations", self._installations),
             Route("POST", "/app/installations/{installation}/access_tokens", self._access),
             Route("GET", "/installation/repositories", self._installed),
@@ -81,6 +84,11 @@ class Api:
         status = HTTPStatus.MOVED_PERMANENTLY if call.method == "GET" else HTTPStatus.TEMPORARY_REDIRECT
         place = call.path.replace(asked, home.name, 1) + (f"?{urlencode(call.query)}" if call.query else "")
         return ServedAnswer(status, {"message": status.phrase}, {"Location": place})
+
+    def _app(self, call: ServedCall) -> ServedAnswer:
+        self._must_be_app(call)
+        events = ["issues", "pull_request", "repository"]
+        return self._ok({"id": int(APP_ID), "slug": "payflow", "permissions": self.permissions, "events": events})
 
     def _installations(self, call: ServedCall) -> ServedAnswer:
         self._must_be_app(call)
