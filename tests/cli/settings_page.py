@@ -48,7 +48,12 @@ def settings() -> Iterator[Setting]:
             assert isinstance(docstring, ast.Expr), f"{field.target.id} has no docstring"
             info = Settings.model_fields[field.target.id]
             section = sections[max(number for number in sections if number < field.lineno)]
-            yield Setting(section, info.alias or "", _written(info.default), " ".join(str(ast.literal_eval(docstring.value)).split()))
+            yield Setting(
+                section,
+                info.alias or "",
+                _written(info.default),
+                " ".join(str(ast.literal_eval(docstring.value)).split()),
+            )
 
 
 def _written(default: Any) -> str:  # noqa: ANN401  (whatever a setting may be)

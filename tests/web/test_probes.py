@@ -102,7 +102,16 @@ async def test_it_is_alive_while_the_store_is_not(own: Farm, tmp_path: Path) -> 
 async def test_it_is_ready_on_every_store_that_is_supported(here: Site) -> None:
     status, checks = await here.ready()
     assert status == 200, checks
-    assert list(checks) == ["store", "durability", "replicas", "scripts", "permits", "sequence", "one person"]
+    assert list(checks) == [
+        "store",
+        "durability",
+        "replicas",
+        "scripts",
+        "permits",
+        "sequence",
+        "one person",
+        "asked outside",
+    ]
 
 
 async def test_it_is_not_ready_while_the_store_is_away_and_ready_when_it_is_back(own: Farm, tmp_path: Path) -> None:
