@@ -24,7 +24,8 @@ from payflow.store.store import Store
 command = Commands()
 
 AMOUNT = "100"
-ENDS = {"paid": "_PMCKDU_1", "failed": "_PMCK_ST_FDU_1"}
+End = Literal["paid", "failed"]
+ENDS: dict[End, str] = {"paid": "_PMCKDU_1", "failed": "_PMCK_ST_FDU_1"}
 """What the test mode wants at the end of a reference, so that a transfer ends after a minute."""
 LOOK_S = 5.0
 WEBHOOK_S = 20.0
@@ -55,7 +56,7 @@ async def trial(
     payflow: Payflow,
     gateway: Annotated[Literal["flutterwave"], typer.Argument(help="Which gateway.")],
     *,
-    end: Annotated[Literal["paid", "failed"], typer.Option(help="How it is to end.")] = "paid",
+    end: Annotated[End, typer.Option(help="How it is to end.")] = "paid",
     bank: Annotated[str, typer.Option(help="A bank of the test mode.")] = "044",
     account: Annotated[str, typer.Option(help="An account of it.")] = "0690000031",
     wait: Annotated[float, typer.Option(min=1, help="How many seconds it is waited for.")] = 180.0,

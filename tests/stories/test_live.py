@@ -93,7 +93,7 @@ async def test_github_says_what_the_app_lacks(sunday_town: Town) -> None:
 
 
 async def tried(
-    town: Town, capsys: pytest.CaptureFixture[str], end: str, **changes: Any
+    town: Town, capsys: pytest.CaptureFixture[str], end: trials.End, **changes: Any
 ) -> tuple[Code, dict[str, Any]]:
     given = load({}, **(town.settings.model_dump() | changes))
     payflow = Payflow(given, Parts(), town.metrics, town.store)
@@ -111,7 +111,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("end", "came"), [("paid", "it was paid"), ("failed", "it failed: ")])
 @pytest.mark.usefixtures("at_once")
 async def test_a_trial_goes_all_the_way_with_its_webhook(
-    sunday_town: Town, capsys: pytest.CaptureFixture[str], end: str, came: str
+    sunday_town: Town, capsys: pytest.CaptureFixture[str], end: trials.End, came: str
 ) -> None:
     code, told = await tried(sunday_town, capsys, end)
     assert (code, told["ended"], told["webhook"] is not None) == (Code.OK, True, True), told
