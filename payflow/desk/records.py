@@ -73,7 +73,7 @@ def what_next(lifecycle: Lifecycle, record: Record[Any], outlook: Outlook, now: 
 
 
 def _next_look(record: Record[Any], outlook: Outlook, now: Millis, take_up: str) -> str:
-    failed = f" {record.tries} looks in a row have failed." if record.tries else ""
+    failed = f" {failing(record, outlook)}" if record.tries else ""
     if outlook.at is None:
         return f"Nobody looks any more.{failed} {take_up}"
     if outlook.leased:
@@ -81,6 +81,12 @@ def _next_look(record: Record[Any], outlook: Outlook, now: Millis, take_up: str)
     if outlook.at <= now:
         return f"A look has been due for {span(now - outlook.at)}.{failed}"
     return f"The next look is at {utc(outlook.at)} UTC, in {span(outlook.at - now)}.{failed}"
+
+
+def failing(record: Record[Any], outlook: Outlook) -> str:
+    """Say how often looks at a record have failed in a row, and why the last one did."""
+    looks = "The last look failed" if record.tries == 1 else f"{record.tries} looks in a row have failed"
+    return f"{looks}: {outlook.error}" if outlook.error else f"{looks}."
 
 
 def stopping(record: Record[Any], pauses: Iterable[Pause]) -> list[Pause]:

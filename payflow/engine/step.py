@@ -48,6 +48,8 @@ log = structlog.get_logger()
 # A record that changes under us this often is fought over by something that is broken.
 MOST_CONFLICTS = 20
 LOOK_AGAIN_WHEN_PAUSED_S = 5.0
+MOST_OF_AN_ERROR = 300
+CHANGED = "It, or what moves with it, was changed during the look."
 LEFT_TO_OTHERS_MS = 5_000
 
 
@@ -187,7 +189,7 @@ class Steps:
         record = stored.record
         retry = self._records.machines[record.machine].retry
         again_s = retry.delay_s(record.tries, self._rng.random()) if record.tries else 0
-        await self._commit_quietly(stored, wait(again_s), record.tries + 1)
+        await self._commit_quietly(stored, wait(again_s), record.tries + 1, error=CHANGED)
 
     async def _close_rail(self, stored: Stored, error: RailClosed | Contradiction) -> None:
         """Pause a rail by ourselves, until a person resumes it; what its own code closed, until it lets a probe in.
@@ -214,7 +216,7 @@ class Steps:
         self._erred(stored, "retryable")
         log.info("A look will be tried again.", action="retry", record=record.id, tries=tries, error=str(error))
         delay_s = max(error.after_s or 0.0, machine.retry.delay_s(tries, self._rng.random()))
-        await self._commit_quietly(stored, wait(delay_s), tries, settled=True)
+        await self._commit_quietly(stored, wait(delay_s), tries, settled=True, error=str(error))
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
         kinds: dict[type[Exception], str] = {
@@ -223,16 +225,24 @@ class Steps:
         }  # fmt: skip
         self._erred(stored, kinds.get(type(error), "rail_closed"))
         again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._rng.random())
-        await self._commit_quietly(stored, wait(again_s), stored.record.tries, settled=True)
+        await self._commit_quietly(stored, wait(again_s), stored.record.tries, settled=True, error=str(error))
 
     async def _commit_quietly(
-        self, stored: Stored, decision: Decision[Any], tries: int, *, settled: bool = False
+        self, stored: Stored, decision: Decision[Any], tries: int, *, settled: bool = False, error: str = ""
     ) -> None:
         """Write only when to look next; what was decided about a state means nothing in another one."""
         try:
             for _ in range(MOST_CONFLICTS):
                 try:
-                    await self._records.commit(stored, decision, Nothing(), self._who, tries=tries, settled=settled)
+                    await self._records.commit(
+                        stored,
+                        decision,
+                        Nothing(),
+                        self._who,
+                        tries=tries,
+                        settled=settled,
+                        error=error[:MOST_OF_AN_ERROR],
+                    )
                 except Conflict:
                     seen, stored = stored, await self._records.reread(stored)
                     if stored.record.state != seen.record.state:
@@ -241,12 +251,12 @@ class Steps:
                     return
         except LeaseLost:
             self._metrics.leases_lost.labels(stored.record.machine).inc()
-        except PayflowError as error:
+        except PayflowError as lost:
             log.warning(
                 "A record could not be handed back.",
                 action="hand_back_lost",
                 record=stored.record.id,
-                error=str(error),
+                error=str(lost),
             )
 
     async def _park(self, stored: Stored, error: BaseException) -> None:

@@ -91,6 +91,7 @@ class StayOp(msgspec.Struct, array_like=True, tag="stay", gc=False):
     after_ms: int
     tries: int
     settled: bool
+    error: str
 
 
 class FundOp(msgspec.Struct, array_like=True, tag="fund", gc=False):
@@ -107,6 +108,20 @@ class FundOp(msgspec.Struct, array_like=True, tag="fund", gc=False):
 
 
 Op = CreateOp | MoveOp | StayOp | FundOp
+
+
+class Setback(NamedTuple):
+    """How it stands with looks that learn nothing."""
+
+    tries: int = 0
+    """So many in a row ended in an error."""
+    settled: bool = False
+    """Whether nothing of what this one sent, if anything, has left."""
+    error: str = ""
+    """Why this one learned nothing."""
+
+
+NONE = Setback()
 
 
 class WriteGroup(NamedTuple):
@@ -191,15 +206,10 @@ def decide(
     decision: Decision[Any],
     fact: Fact,
     who: str,
-    tries: int,
+    setback: Setback,
     leader: RecordId | None = None,
-    *,
-    settled: bool = False,
 ) -> Record[Any]:
-    """Add a decision, and give the record as it will be. What moves with a leader keeps its id in place of the fact.
-
-    `settled` says of a look that learned nothing that nothing of what it sent, if anything, has left.
-    """
+    """Add a decision, and give the record as it will be. What moves with a leader keeps its id in place of the fact."""
     record, lifecycle = stored.record, machine.lifecycle
     source = lifecycle.state(record.state)
     if decision.trigger == OVERRIDE:
@@ -210,7 +220,7 @@ def decide(
     if target is not source and decision.again_s is None and target.by is By.POLLER:
         again_s = 0
     after_ms = -1 if again_s is None or again_s < 0 or target.by is not By.POLLER else int(again_s * 1000)
-    parked = ""
+    parked, tries = "", setback.tries
     if target is source and not stored.fence:
         # A fact from outside that moves nothing neither brings back what was set aside nor shortens a back-off.
         parked, tries = record.parked, record.tries
@@ -219,7 +229,11 @@ def decide(
         effects = (decision.messages, decision.claims, decision.releases, decision.creates, decision.group)
         if decision.data is not None or decision.trigger or decision.alarm or any(effects):
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
-        group.ops.append(StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled))
+        group.ops.append(
+            StayOp(
+                record.id, record.version, stored.fence, record.state, after_ms, tries, setback.settled, setback.error
+            )
+        )
         return record
     data, body = None, stored.body
     if decision.data is not None:

@@ -349,6 +349,7 @@ KEYS = (
     Key("{pf:SS}:open:<owner>", "set", "the owner's requests that may still be open", "commit", "commit"),
     unique := Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
     Key("{pf:SS}:clawed", "hash", "earning -> units taken back of it", "commit", "commit"),
+    failing := Key("{pf:SS}:failing", "zset", "id of a record whose looks fail -> since when", "commit", "operators"),
     parked := Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),
     earnings := Key(
         "{pf:SS}:earn:<owner>", "stream", "earnings: in or out, asset, units, time, id", "commit", "the desk"
@@ -405,6 +406,7 @@ FIELDS = {
     "made": "when it was made",
     "since": "when it came into its state",
     "tries": "looks in this state that failed; absent when none",
+    "error": "what kept the last of them from learning anything; absent when none",
     "print": "fingerprint of the request that made it",
     "sending": "the fence under which a send was begun, until a commit says what came of it",
     "mac": "the version that was signed, and its signature, see macs.py; absent where an older version made it",

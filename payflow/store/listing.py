@@ -37,6 +37,17 @@ class Outlook:
     at: Millis | None
     """When its look is due, or its lease ends; none where nobody looks."""
     leased: bool
+    error: str = ""
+    """What kept the last look from learning anything; empty where it learned something."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailingRecord:
+    """A record whose looks fail."""
+
+    record: Record[Any]
+    since: Millis
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +155,33 @@ class Listing(OverRecords):
         key = keys.owned(self._records.owner_shard(owner), owner)
         return await self._behind([key], place, limit, (newest, oldest), oldest_first=False)
 
+    async def failing(self, until: Millis, limit: int = PAGE) -> tuple[int, list[FailingRecord]]:
+        """Count the records whose looks have failed since this time or longer, and list those that do so longest."""
+        asked: list[tuple[str | int, ...]] = []
+        for shard in range(self._records.shards):
+            key = keys.failing(shard)
+            asked += [
+                ("ZCOUNT", key, "-inf", until),
+                ("ZRANGEBYSCORE", key, "-inf", until, "WITHSCORES", "LIMIT", 0, limit),
+            ]
+        answers = await self._link.pipeline(asked)
+        since = {
+            RecordId(name.decode()): Millis(int(float(at)))
+            for rows in answers[1::2]
+            for name, at in zip(rows[::2], rows[1::2], strict=True)
+        }
+        oldest = sorted(since, key=since.__getitem__)[:limit]
+        read = await self._records.readable(oldest)
+        errors = (
+            await self._link.pipeline([("HGET", keys.record(one.record.id), "error") for one in read]) if read else []
+        )
+        found = [
+            FailingRecord(one.record, since[one.record.id], (error or b"").decode(errors="replace"))
+            for one, error in zip(read, errors, strict=True)
+            if one.record.tries
+        ]
+        return sum(answers[::2]), found
+
     async def parked(self, limit: int = PAGE) -> list[tuple[RecordId, str]]:
         """List records that were set aside, and why."""
         found: list[tuple[RecordId, str]] = []
@@ -184,12 +222,13 @@ class Listing(OverRecords):
     async def outlook(self, record: Record[Any]) -> Outlook:
         """Say when somebody looks at a record again."""
         due = keys.due(parse_id(record.id)[1], record.machine, record.state)
-        score, fence = await self._link.pipeline([
+        score, (fence, error) = await self._link.pipeline([
             ("ZSCORE", due, record.id),
-            ("HGET", keys.record(record.id), "fence"),
+            ("HMGET", keys.record(record.id), "fence", "error"),
         ])  # fmt: skip
         at = None if score is None else Millis(int(float(score)))
-        return Outlook(at, leased=at is not None and int(fence or 0) % 2 == 1 and at > await self._records.now())
+        leased = at is not None and int(fence or 0) % 2 == 1 and at > await self._records.now()
+        return Outlook(at, leased, (error or b"").decode(errors="replace") if record.tries else "")
 
     async def pulse(self) -> str:
         """Give a word that changes whenever records, pauses or the audit log do."""

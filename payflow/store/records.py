@@ -367,7 +367,16 @@ class Records:
     async def leave(self, poison: Poison, for_ms: int) -> None:
         """Give up the lease on a record that others can judge, and leave everything of it as it is."""
         record = poison.record
-        op = StayOp(record.id, record.version, poison.fence, record.state, for_ms, record.tries, settled=False)
+        op = StayOp(
+            record.id,
+            record.version,
+            poison.fence,
+            record.state,
+            for_ms,
+            record.tries,
+            settled=False,
+            error=poison.problem,
+        )
         await self._write(WriteGroup(self.shard_of(record.id), [op], [], announce=False), record.id)
 
     async def hold(self, stored: Stored, lease_ms: int) -> bool:
@@ -421,10 +430,12 @@ class Records:
         *,
         tries: int = 0,
         settled: bool = False,
+        error: str = "",
     ) -> Record[Any]:
         """Write a decision: the record, and all that goes with it, or nothing.
 
-        `settled` says of a look that learned nothing that it sent nothing either, whatever it was about to.
+        `settled` says of a look that learned nothing that it sent nothing either, whatever it was about to, and `error`
+        why it learned nothing.
         """
         shard = self.shard_of(stored.record.id)
         strangers = [member.id for member, _ in decision.group if self.shard_of(member.id) != shard]
@@ -434,9 +445,11 @@ class Records:
         signed = all(one.body.signed for one in (stored, *members))
         group = WriteGroup(shard, [], [], stored.fence == 0, self.macs, signed)
         machine = self.machines[stored.record.machine]
-        after = groups.decide(group, machine, stored, decision, fact, who, tries, settled=settled)
+        after = groups.decide(group, machine, stored, decision, fact, who, groups.Setback(tries, settled, error))
         for same, (member, its_decision) in zip(members, decision.group, strict=True):
-            groups.decide(group, self.machines[member.machine], same, its_decision, fact, who, 0, stored.record.id)
+            groups.decide(
+                group, self.machines[member.machine], same, its_decision, fact, who, groups.NONE, stored.record.id
+            )
         for new in decision.creates:
             groups.create(group, self._made_by(group, new), new, who, stored.at)
         if groups.gives_back(group):

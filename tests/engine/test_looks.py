@@ -13,6 +13,7 @@ from machines.core.errors import (
     Conflict,
     IllegalMove,
     LeaseLost,
+    NotDurable,
     NotFound,
     OutcomeUnknown,
     Rejected,
@@ -26,6 +27,7 @@ from machines.core.ids import RecordId
 from machines.core.ports import Step
 from machines.core.record import Record
 from payflow.engine.step import MOST_CONFLICTS
+from payflow.store import keys
 from payflow.store.stored import Stored
 from tests.engine.office import Gate, Look, Office, open_office
 from tests.errand import Approved, Cancelled, Done, ErrandData, NotDone, Sent, react
@@ -95,6 +97,35 @@ async def test_jitter_spreads_the_tries_and_never_makes_them_run_hot(still_offic
     still_office.acts["SENDING"] = failing(Retryable("busy"))
     await still_office.steps(jitter=jitter).look(await still_office.claim("SENDING"))
     assert await still_office.due_in_ms(record_id, "SENDING") == max(25, 100 * jitter)
+
+
+async def test_why_the_last_look_failed_is_known_until_one_learns_something(
+    still_office: Office, clock: FixedClock
+) -> None:
+    office = still_office
+    record_id = await office.one_in("SENDING")
+    began = clock.now()
+    for says in ("busy", "x" * 400):
+        office.acts["SENDING"] = failing(Retryable(says))
+        await office.steps().look(await office.claim("SENDING"))
+        outlook = await office.store.listing.outlook(await office.record(record_id))
+        assert outlook.error == says[:300]
+        count, (found,) = await office.store.listing.failing(clock.now())
+        assert (count, found.record.id, found.since, found.error) == (1, record_id, began, says[:300])
+        clock.advance(2)
+    assert (await office.store.listing.failing(Millis(began - 1)))[0] == 0
+
+    # Who is held up keeps what failed before, and says what holds it up now.
+    office.acts["SENDING"] = failing(NotDurable("the store is weak"))
+    await office.steps().look(await office.claim("SENDING"))
+    assert (await office.store.listing.outlook(await office.record(record_id))).error == "the store is weak"
+    clock.advance(60)
+
+    office.acts["SENDING"] = after(office, then=Nothing())
+    await office.steps().look(await office.claim("SENDING"))
+    assert (await office.store.listing.outlook(await office.record(record_id))).error == ""
+    assert await office.store.listing.failing(clock.now()) == (0, [])
+    assert await office.store.link.ask("HMGET", keys.record(record_id), "tries", "error") == [None, None]
 
 
 async def test_tries_begin_anew_with_a_move(still_office: Office, clock: FixedClock) -> None:

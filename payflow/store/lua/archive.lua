@@ -17,6 +17,7 @@ redis.call('HSET', P .. 'gone', id, ARGV[6])
 redis.call('HSET', P .. 'tomb', id, ARGV[7])
 redis.call('ZREM', P .. 'in:' .. machine .. ':' .. state, id)
 redis.call('ZREM', P .. 'own:' .. owner, id)
+redis.call('ZREM', P .. 'failing', id)
 if ARGV[8] ~= '' then
   redis.call('ZADD', P .. 'past:' .. owner, ARGV[8], id)
   redis.call('ZREMRANGEBYRANK', P .. 'past:' .. owner, 0, -MOST_PAST - 1)

@@ -53,7 +53,7 @@ function operations.move.write(
     take_out(P .. 'in:' .. machine .. ':' .. state, id)
     put_in(P .. 'in:' .. machine .. ':' .. to, now, id)
   end
-  if tries > 0 then also('tries', tries) elseif tries == 0 and known.tries then redis.call('HDEL', rec, 'tries') end
+  if tries > 0 then also('tries', tries) elseif tries == 0 and known.tries then learned(P, rec, id) end
   if parked ~= '' then
     also('parked', parked)
     redis.call('ZADD', P .. 'parked', 'NX', now, id)

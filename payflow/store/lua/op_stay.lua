@@ -1,6 +1,6 @@
 -- A look that learned nothing. `settled` takes off the mark of a send that this lease began, because surely nothing left;
--- what an earlier lease began is as open as before.
-function operations.stay.check(P, id, version, fence, state, after_ms, tries, settled)
+-- what an earlier lease began is as open as before. `error` is what kept it from learning anything.
+function operations.stay.check(P, id, version, fence, state, after_ms, tries, settled, error)
   local rec = P .. 'rec:' .. id
   local ver, holder, at, poke, had_tries, sending =
     unpack(redis.call('HMGET', rec, 'ver', 'fence', 'state', 'poke', 'tries', 'sending'))
@@ -16,10 +16,15 @@ function operations.stay.check(P, id, version, fence, state, after_ms, tries, se
   }
 end
 
-function operations.stay.write(P, known, id, version, fence, state, after_ms, tries, settled)
+function operations.stay.write(P, known, id, version, fence, state, after_ms, tries, settled, error)
   local set = {}
   written[known.rec] = true
-  if tries > 0 then set = { 'tries', tries } elseif known.tries then redis.call('HDEL', known.rec, 'tries') end
+  if tries > 0 then
+    set = error == '' and { 'tries', tries } or { 'tries', tries, 'error', error }
+    redis.call('ZADD', P .. 'failing', 'NX', now, id)
+  elseif known.tries then
+    learned(P, known.rec, id)
+  end
   rearm(P, known.rec, id, machine_of(id), state, state, after_ms, known, set)
   if #set > 0 then redis.call('HSET', known.rec, unpack(set)) end
 end

@@ -50,3 +50,9 @@ end
 local function journal(P, owner, asset, from, to, units, owed, id)
   redis.call('XADD', P .. 'journal', '*', 'e', table.concat({ owner, asset, from, to, units, owed, id }, ' '))
 end
+
+-- A look learned something: what kept the looks before it from that is over.
+local function learned(P, rec, id)
+  redis.call('HDEL', rec, 'tries', 'error')
+  redis.call('ZREM', P .. 'failing', id)
+end
