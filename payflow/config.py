@@ -260,7 +260,7 @@ class Settings(BaseModel):
     """Where its API is; v4 has other hosts, see its pages."""
     flutterwave_secret_key: SecretStr | None = Field(default=None, alias="FLUTTERWAVE_SECRET_KEY")
     """The secret key of v3. With it, or the client of v4, payouts through Flutterwave are set up."""
-    flutterwave_test_marker: str = Field(default="", alias="FLUTTERWAVE_TEST_MARKER", pattern=r"^(_PMCK[A-Z_0-9]*)?$")
+    flutterwave_test_marker: str = Field(default="", pattern=r"^(_PMCK[A-Z_0-9]*)?$", alias="FLUTTERWAVE_TEST_MARKER")
     """At the end of each reference, such as `_PMCKDU_1`: how transfers of v3's test mode end. Never with a live key."""
     flutterwave_client_id: str | None = Field(default=None, alias="FLUTTERWAVE_CLIENT_ID")
     """The client of v4."""

@@ -1,23 +1,19 @@
-"""What the doctor looks at of lanes and mining pools: who must agree and does, what may be forgotten, what signs."""
+"""What the doctor looks at of mining pools: what their Redis may forget, what waits in their books, what signs."""
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from adapters.addresses import typed
-from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.link import Persistence, PoolRedis
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
 from machines.pool.data import WEI
-from machines.transaction.ports import Lane
 from payflow.app.lanes import open_lane
 from payflow.app.pools import check_address, check_chain, lane_settings, pool_node
 from payflow.config import Settings
-from payflow.desk.lanes import Lanes
 from payflow.desk.pool.pool import try_signer
 from payflow.telemetry.health import Check, Level, fail, first_of, ok, warn
 
@@ -94,31 +90,3 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
         except PayflowError as error:
             checks.append(fail(("pool node", "pool chain", "pool signer", "pool wallet")[len(checks)], str(error)))
     return checks
-
-
-async def examine_lanes(lanes: Lanes) -> list[Check]:
-    """Look at the nodes of every lane."""
-    return list(await asyncio.gather(*map(_nodes, lanes.lanes.values())))
-
-
-async def _nodes(lane: Lane) -> Check:
-    name, nodes = f"lane {lane.name}", lane.chain
-    if not isinstance(nodes, Nodes):
-        return ok(name, "Its chain has no nodes to look at.")
-    try:
-        head = await nodes.head()
-        if nodes.without_quorum:
-            return fail(name, f"Of its {nodes.quorum.nodes} nodes fewer than {nodes.quorum.needed} say the same.")
-        if nodes.quorum.alone:
-            return warn(name, f"It has one node, at block {head.number}, whose word counts: name two more in `rpc`.")
-        provable = await nodes.provable()
-    except PayflowError as error:
-        return fail(name, str(error))
-    agree = f"{nodes.quorum.needed} of its {nodes.quorum.nodes} nodes must agree, and do on block {head.number}"
-    if not provable:
-        return warn(
-            name,
-            f"{agree}. Receipts cannot be held against the headers of this chain's blocks (no node shows "
-            "eth_getBlockReceipts, or the chain has fields of its own): that the nodes agree is all there is.",
-        )
-    return ok(name, f"{agree}; receipts are held against the headers of their blocks.")

@@ -28,7 +28,7 @@ INDEX: Mapping[str, Listed] = {
         "service",
         "Make the store of a new installation; `serve`, `worker`, `sandbox` and `pool run` make it too.",
     ),
-    "doctor": Listed(RUN, "doctor", "Check settings and store, and say what to do."),
+    "doctor": Listed(RUN, "examine.doctor", "Check settings and store, and say what to do."),
     "sandbox": Listed(
         RUN,
         "sandbox",
@@ -137,7 +137,9 @@ INDEX: Mapping[str, Listed] = {
         PROVE, "books", "Walk over every record: hash chains, indexes, records that nobody would look at."
     ),
     "trial": Listed(
-        PROVE, "trial", "Make a transfer of a gateway's test mode, and say what was not as we expect of the gateway."
+        PROVE,
+        "examine.trial",
+        "Make a transfer of a gateway's test mode, and say what was not as we expect of the gateway.",
     ),
     "reconcile": Listed(
         PROVE,

@@ -13,7 +13,7 @@ import pytest
 from machines.core import redis
 from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
-from payflow.cli.doctor import _in_clear
+from payflow.cli.examine.doctor import _in_clear
 from payflow.config import load
 from payflow.desk.readiness import files_open_to_all
 from payflow.desk.requests import two_people_from

@@ -14,8 +14,8 @@ from machines.core.clock import FixedClock, SystemClock
 from machines.core.errors import BadInput, BadSettings
 from payflow.app.gateways import setups
 from payflow.app.installation import Parts, Payflow, assemble
-from payflow.cli import live
-from payflow.cli import trial as trials
+from payflow.cli.examine import live
+from payflow.cli.examine import trial as trials
 from payflow.cli.terminal import Code, Terminal
 from payflow.config import Settings, load
 from payflow.desk import outside

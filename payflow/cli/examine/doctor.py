@@ -192,11 +192,11 @@ async def _store(terminal: Terminal, *, live: bool) -> list[Check]:
         async with terminal.open() as payflow:
             checks += await _inside(payflow)
             if payflow.parts.lanes is not None:
-                from payflow.app.checkup import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
+                from payflow.cli.examine.chains import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
                 checks += await examine_lanes(payflow.parts.lanes)
             if live:
-                from payflow.cli.live import examine_live  # noqa: PLC0415  (half a second, which `--help` has not)
+                from payflow.cli.examine.live import examine_live  # noqa: PLC0415  (half a second, which `--help` has not)
 
                 checks += await examine_live(payflow)
     except PayflowError as error:
