@@ -119,8 +119,8 @@ class Dispatcher:
                 await self._pauses.pause(post.body["stops"], "payflow", f"{post.record}: {post.body['why']}", post.at)
             with anyio.fail_after(LEASE_MS / 2000):
                 await handler(post)
-        except PutOff as error:  # its handler gathers it with others
-            await self._outbox.later(post, error.after_s or 0)
+        except PutOff as error:  # its handler gathers it with others, or has enough under way
+            await self._outbox.later(post, error.after_s or 0, failed=False)
         except Exception as error:  # noqa: BLE001  (one message must not stop the others)
             await self._failed(post, error, hopeless=False)
         else:

@@ -239,6 +239,20 @@ KEYS = (
         "reconcile",
         "reconcile",
     ),
+    webhook_endpoints := Key(
+        "pf:webhook-endpoints:<platform>",
+        "hash",
+        "name of an endpoint -> where it listens, for what; its secrets, encrypted; signed",
+        "platforms, operators",
+        "the dispatcher, platforms, staff",
+    ),
+    webhook_log := Key(
+        "pf:webhook-log:<endpoint>",
+        "stream",
+        "the last attempts to deliver to an endpoint, with what was sent, each signed; expires",
+        "the dispatcher",
+        "platforms, staff",
+    ),
     batch := Key(
         "pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"
     ),
@@ -388,6 +402,13 @@ KEYS = (
     outbox := Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
     outbox_line := Key(
         "{pf:SS}:outbox:<kind>", "zset", "the same, for kinds with a line of their own", "commit", "the dispatcher"
+    ),
+    in_order := Key(
+        "{pf:SS}:in-order",
+        "zset",
+        "record, endpoint, version and number of each webhook that waits; the first of each endpoint goes first",
+        "commit, the dispatcher",
+        "the dispatcher",
     ),
     messages := Key("{pf:SS}:message", "hash", "id of a message -> its content", "commit", "the dispatcher"),
     undelivered := Key(

@@ -1,6 +1,6 @@
 """Messages that were committed with a move and wait to be delivered, at least once."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,18 @@ from payflow.store.codec import encode
 from payflow.store.link import Link, scored
 from payflow.store.scripts import OUTBOX, SWAP
 
-LINES = ("outbox:alarm", "outbox:notify", "outbox:webhook", "outbox")
+LINES = ("outbox:alarm", "outbox:notify", "outbox:webhook", "outbox:delivery", "outbox")
 """The lines in which messages wait: those of a kind that has one, and all others; as lines.lua names them."""
 
 UNREADABLE = "unreadable"
 """The kind of a message that was damaged."""
 
 MessageId = str
-"""The record's id, the version that the commit wrote, and a number: the same for every delivery."""
+"""The record's id, the version that the commit wrote, and a number: the same for every delivery. A webhook becomes one
+message for each endpoint, whose name is then behind an @."""
+
+DELIVERY = "delivery"
+"""The kind of a message to one endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,18 @@ class Outbox:
         """Forget a message that was delivered."""
         await self._run([_shard(post.id)], "done", post.id)
 
-    async def later(self, post: Post, after_s: float) -> None:
-        """Try again after a while."""
-        await self._run([_shard(post.id)], "later", post.id, int(after_s * 1000))
+    async def later(self, post: Post, after_s: float, *, failed: bool = True) -> None:
+        """Try again after a while; what only waits for its turn has not failed."""
+        await self._run([_shard(post.id)], "later", post.id, int(after_s * 1000), int(failed))
+
+    async def spread(self, post: Post, body: Mapping[str, Any], endpoints: Sequence[str]) -> None:
+        """Make one message for each endpoint out of a webhook: each is delivered for itself, and in its order."""
+        content = encode((DELIVERY, post.record, post.at, body))
+        await self._run([_shard(post.id)], "spread", post.id, content, *endpoints)
+
+    async def again(self, message_id: MessageId, record: str, at: Millis, body: Mapping[str, Any]) -> None:
+        """Deliver to an endpoint once more, under the same id, whatever became of it."""
+        await self._run([_shard(message_id)], "again", message_id, encode((DELIVERY, record, at, body)))
 
     async def give_up(self, post: Post) -> None:
         """Set a message aside for a person."""
@@ -114,7 +127,7 @@ class Outbox:
     async def given_up(self) -> int:
         return sum(await self.link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self.shards)]))
 
-    async def _run(self, shards: list[int], *action: str | int) -> Any:
+    async def _run(self, shards: list[int], *action: str | int | bytes) -> Any:
         now = self.clock.now() if self.clock else 0
         return await self.link.run(OUTBOX, [keys.sequence(shard) for shard in shards], now, *action)
 

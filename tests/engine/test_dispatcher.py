@@ -278,8 +278,8 @@ async def test_an_alarm_stops_what_it_says_must_stop_until_a_person_resumes_it(s
 async def test_an_alarm_stops_a_rail_however_many_messages_hang(still_office: Office, kind: str) -> None:
     """More messages of one kind than its line has room for, and each hangs: nobody else waits for them."""
     store = still_office.store
-    for _ in range(3):
-        await say(still_office, *[kind] * 64)
+    for _ in range(3 * 64):
+        await say(still_office, kind)
     gate, ear = Gate(), Ear()
 
     async def hang(_: Post) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from machines.core.clock import FixedClock
+from machines.core.clock import FixedClock, Millis
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId
 from payflow.config import Settings
@@ -167,3 +167,61 @@ async def test_a_message_whose_content_is_lost_does_not_stop_the_others(store: S
     assert [post.record for post in await take(store)] == [kept]
     clock.advance(LEASE_MS / 1000)
     assert [post.record for post in await take(store)] == [kept]
+
+
+# ── what platforms hear ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_of_what_a_platform_hears_of_one_record_nothing_goes_before_what_came_earlier(
+    store: Store, clock: FixedClock
+) -> None:
+    """It fails, its turn comes and goes, others are taken meanwhile: the second of a record waits for its first."""
+    first, other = await message(store, *["webhook"] * 12), await message(store, "webhook", shard=2)
+    assert {post.id for post in await take(store)} == {f"{first}/1/1", f"{other}/1/1"}
+    assert await take(store) == []
+    clock.advance(LEASE_MS / 1000)
+    taken = await take(store)
+    assert {post.id for post in taken} == {f"{first}/1/1", f"{other}/1/1"}, "and the first again, when its lease ended"
+    await store.outbox.later(next(post for post in taken if post.record == first), 3600)
+    assert await take(store) == []
+    clock.advance(3600)
+    for number in range(1, 12):
+        (post,) = [one for one in await take(store) if one.record == first]
+        assert post.id == f"{first}/1/{number}", "by number, not by how it is spelt"
+        await (store.outbox.give_up(post) if number == 3 else store.outbox.done(post))
+
+
+async def test_each_endpoint_has_an_order_of_its_own(store: Store, clock: FixedClock) -> None:
+    record = await message(store, "webhook", "webhook")
+    for _ in range(2):
+        (post,) = await store.outbox.take(9, LEASE_MS, "outbox:webhook")
+        await store.outbox.spread(post, {"event": post.id}, ["shop.a", "shop.b"])
+    posts = {post.id: post for post in await take(store)}
+    assert set(posts) == {f"{record}/1/1@shop.a", f"{record}/1/1@shop.b"}
+    assert posts[f"{record}/1/1@shop.a"].body == {"event": f"{record}/1/1"}
+    await store.outbox.later(posts[f"{record}/1/1@shop.a"], 3600)
+    await store.outbox.done(posts[f"{record}/1/1@shop.b"])
+    assert [post.id for post in await take(store)] == [f"{record}/1/2@shop.b"]
+    clock.advance(3600)
+    assert f"{record}/1/1@shop.a" in [post.id for post in await take(store)]
+
+
+async def test_what_is_delivered_once_more_comes_in_its_turn_as_well(store: Store) -> None:
+    record = await message(store, "webhook", "webhook")
+    for number in (1, 2):
+        await store.outbox.again(f"{record}/1/{number}@shop.a", record, Millis(5), {"event": "old"})
+    (first,) = await store.outbox.take(9, LEASE_MS, "outbox:delivery")
+    assert (first.id, first.body, first.tries) == (f"{record}/1/1@shop.a", {"event": "old"}, 0)
+    await store.outbox.done(first)
+    assert [one.id for one in await store.outbox.take(9, LEASE_MS, "outbox:delivery")] == [f"{record}/1/2@shop.a"]
+
+
+async def test_what_an_older_version_wrote_or_delivered_holds_nothing_up(store: Store) -> None:
+    """It knows nothing of the order: neither does it write it down, nor does it take out what it delivered."""
+    record = await message(store, "webhook", "webhook", "webhook")
+    order, line = keys.in_order(1), keys.outbox_line(1, "webhook")
+    (first, second, _) = await store.link.ask("ZRANGE", order, 0, -1)
+    await store.link.ask("ZREM", line, f"{record}/1/1")
+    await store.link.ask("ZREM", order, second)
+    assert {post.id for post in await take(store)} == {f"{record}/1/2", f"{record}/1/3"}
+    assert await store.link.ask("ZSCORE", order, first) is None

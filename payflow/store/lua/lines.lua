@@ -1,6 +1,7 @@
 -- The lines of the outbox: what stops money, and what waits for somebody outside, each have their own, so that none of
 -- them is behind another's.
-local APART = { 'alarm', 'notify', 'webhook' }
+local APART = { 'alarm', 'notify', 'webhook', 'delivery' }
+local ORDERED = { webhook = true, delivery = true }
 
 local function lines(P)
   local found = { P .. 'outbox' }
@@ -16,4 +17,20 @@ local function line_of(P, content)
     if kind == named then return P .. 'outbox:' .. kind end
   end
   return P .. 'outbox'
+end
+
+-- What a platform hears of one record it hears in its order. All that waits of these two lines is in one set, by record,
+-- endpoint, version and number, so that whatever is to go before a message stands right before it there.
+local function is_ordered(P, line) return ORDERED[string.sub(line, #P + #'outbox:' + 1)] end
+
+local function place_of(id)
+  local record, version, number, endpoint = string.match(id, '^([^/]*)/(%d+)/(%d+)@?(.*)$')
+  return record and string.format('%s@%s/%012d/%06d', record, endpoint, version, number) or id
+end
+
+local function enqueue(P, at, id, content)
+  local line = line_of(P, content)
+  redis.call('HSET', P .. 'message', id, content)
+  redis.call('ZADD', line, at, id)
+  if is_ordered(P, line) then redis.call('ZADD', P .. 'in-order', 0, place_of(id)) end
 end

@@ -40,9 +40,7 @@ end
 
 local function send_all(P, id, version, messages)
   for i, message in ipairs(messages) do
-    local name = id .. '/' .. version .. '/' .. i
-    redis.call('HSET', P .. 'message', name, ARGV[base + message])
-    redis.call('ZADD', line_of(P, ARGV[base + message]), now, name)
+    enqueue(P, now, id .. '/' .. version .. '/' .. i, ARGV[base + message])
     wake('outbox')
   end
 end

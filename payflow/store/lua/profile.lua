@@ -13,9 +13,7 @@ local version = tonumber(redis.call('HGET', key, 'version') or '0')
 if version ~= tonumber(ARGV[3]) then return 0 end
 version = version + 1
 for i = 7, #ARGV do
-  local name = ARGV[5] .. '/' .. version .. '/' .. i - 6
-  redis.call('HSET', P .. 'message', name, ARGV[i])
-  redis.call('ZADD', line_of(P, ARGV[i]), clock(ARGV[1]), name)
+  enqueue(P, clock(ARGV[1]), ARGV[5] .. '/' .. version .. '/' .. i - 6, ARGV[i])
 end
 if #ARGV > 6 then redis.call('PUBLISH', 'pf:wake', 'outbox') end
 redis.call('HSET', key, 'profile', ARGV[4], 'version', version, 'mac', ARGV[6])
