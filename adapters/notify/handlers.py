@@ -1,20 +1,15 @@
-"""Who delivers which message of the outbox: `notify` goes to people, `webhook` to platforms."""
+"""How messages of the outbox reach people."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
 from adapters.notify.contacts import rebuilt
 from adapters.notify.people import People
-from adapters.notify.platforms import Platforms
 from adapters.notify.words import gathered, written
-from machines.core.clock import SECOND
 from machines.core.ids import called
 
 FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered", "acted_alone", "first_sign_in"})
 """Where a message names nobody to whom it goes."""
-# What only steers the delivery, or says twice what stands elsewhere.
-_FOR_US_ALONE = frozenset({"event", "platform", "to"})
 
 
 class OutboxNews(Protocol):
@@ -73,24 +68,3 @@ def to_people(
         await people.tell([url for contact in named if (url := rebuilt(contact))], subject, text)
 
     return deliver
-
-
-def to_platforms(platforms: Platforms, platform_of: Callable[[str], Awaitable[str]]) -> Deliver:
-    """Tell the platform that brought a provider; one without a hook does not want to know."""
-
-    async def deliver(post: OutboxNews) -> None:
-        body = post.body
-        platform = body.get("platform") or await platform_of(body["owner"])
-        if platforms.listens(platform):
-            await platforms.deliver(platform, post.id, news_of(post))
-
-    return deliver
-
-
-def news_of(post: OutboxNews) -> dict[str, object]:
-    """Write what a platform hears, in the shape that the specification recommends."""
-    about = "payout" if "payout" in post.body else "provider"
-    at = datetime.fromtimestamp(post.at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    data = {name: value for name, value in post.body.items() if name not in _FOR_US_ALONE}
-    data["owner"] = called(post.body["owner"])
-    return {"type": f"{about}.{post.body['event']}", "timestamp": at, "data": data}

@@ -1,98 +1,131 @@
 """Platforms, by webhooks after the Standard Webhooks specification: an id, a time, a signature over both and the body.
 
 The id is the same for every delivery of the same news, so that a platform can tell what it has heard already. Whatever
-is not a 2xx is a failure and comes again, with growing pauses, for about a day.
+is not a 2xx is a failure.
 """
 
 import base64
 import ipaddress
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 from urllib.parse import urlsplit
 
 import aiohttp
 from standardwebhooks import Webhook
 
+from adapters.public import Network, NotPublic, refuse
 from machines.core.clock import SECOND, Clock
-from machines.core.errors import BadSettings, Retryable
+from machines.core.errors import BadInput
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 LEAST_SECRET_BYTES = 24
 """As the specification asks for."""
+LONGEST_URL = 500
+LONGEST_ANSWER = 200
+"""So many characters of what an endpoint answers are read: it is theirs, and may have no end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
-    """Where one platform listens, and what signs what it hears."""
+class WebhookAnswer:
+    """What an endpoint answered."""
 
-    url: str
-    secret: str = field(repr=False)
-    """As the specification writes it, whsec_ and base64; an old one may stand behind a comma, and signs as well."""
+    status: int
+    """0 where it could not be asked."""
+    words: str
+    """The beginning of its answer, or why there was none."""
+    took_ms: int
+
+    @property
+    def received(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004  (2xx)
 
 
-class Platforms:
-    """Delivers to the platforms that have a hook, over a session that goes to public addresses alone."""
+class WebhookSender:
+    """Sends signed news, over a session that goes to public addresses alone and unpacks nothing."""
 
-    def __init__(
-        self, session: aiohttp.ClientSession, clock: Clock, hooks: Mapping[str, Hook], *, loopback: bool = False
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock
-        self._hooks = {name: (hook.url, _signers(name, hook)) for name, hook in hooks.items()}
-        for name, hook in hooks.items():
-            parts = urlsplit(hook.url)
-            host = parts.hostname or ""
-            near = host == "localhost" or _is_loopback(host)
-            if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback and near)):
-                raise BadSettings(f"PAYFLOW_PLATFORM_WEBHOOKS: {name} must listen on an https:// address.")
 
-    def listens(self, platform: str) -> bool:
-        """Tell whether a platform wants to hear anything."""
-        return platform in self._hooks
-
-    async def deliver(self, platform: str, message_id: str, news: Mapping[str, object]) -> None:
-        """Deliver once; raises `Retryable` when the platform did not acknowledge it."""
-        url, signers = self._hooks[platform]
+    async def send(
+        self, url: str, secrets: Sequence[str], message_id: str, news: Mapping[str, object]
+    ) -> WebhookAnswer:
+        """Send once, signed with each secret; whatever comes of it is the answer."""
         body = json.dumps(news, ensure_ascii=False, separators=(",", ":"))
         now = datetime.fromtimestamp(self._clock.now() // SECOND, UTC)
         headers = {
+            "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": "payflow",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in signers),
+            "webhook-signature": " ".join(signer(secret).sign(message_id, now, body) for secret in secrets),
         }
+        begun = perf_counter()
         try:
             async with self._session.post(
                 url, data=body.encode(), headers=headers, timeout=TIMEOUT, allow_redirects=False
             ) as response:
-                status = response.status  # the answer's body is nobody's business, and may have no end
+                status, words = response.status, await _beginning(response)
                 response.close()
         except aiohttp.ClientConnectorError as error:
-            raise Retryable(f"{platform} cannot be reached ({type(error).__name__}: {error.os_error}).") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Retryable(f"{platform} cannot be reached ({type(error).__name__}).") from error
-        if not 200 <= status < 300:  # noqa: PLR2004  (2xx)
-            raise Retryable(f"{platform} answered with HTTP {status}.")
+            status, words = 0, f"It cannot be reached ({type(error).__name__}: {error.os_error})."
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            status, words = 0, f"It cannot be reached ({type(error).__name__})."
+        return WebhookAnswer(status, words[:LONGEST_ANSWER], round((perf_counter() - begun) * SECOND))
 
 
-def _signers(name: str, hook: Hook) -> list[Webhook]:
-    fault = f"PAYFLOW_PLATFORM_WEBHOOKS: the secret of {name} is none: write whsec_ and 24 to 64 bytes as base64."
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """Read the beginning of an answer, as far as it came already: its status is what counts."""
+    raw = await response.content.read(LONGEST_ANSWER)
+    return "".join(one if one.isprintable() else " " for one in raw.decode(errors="replace"))
+
+
+def check_address(url: str, also: Sequence[Network] = (), *, loopback: bool = False) -> None:
+    """Raise where nothing may be sent to an address, whoever names it; to where its name leads is judged when we call.
+
+    To http:// it goes on this machine alone, and only where that is wanted.
+    """
+    fault = BadInput("An endpoint listens on an https:// address of the internet, without a name and a password in it.")
     try:
-        secrets = [secret.strip().removeprefix("whsec_") for secret in hook.secret.split(",")]
-        keys = [base64.b64decode(secret, validate=True) for secret in secrets]
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise fault from None
+    near = host == "localhost" or _is_loopback(host)
+    if not host or len(url) > LONGEST_URL or parts.username is not None or not url.isprintable() or " " in url:
+        raise fault
+    if not (parts.scheme == "https" or (parts.scheme == "http" and loopback and near)):
+        raise fault
+    try:
+        if _is_address(host):
+            refuse(host, also)
+    except NotPublic:
+        raise fault from None
+
+
+def signer(secret: str) -> Webhook:
+    """Make what signs with a secret: whsec_ and base64 of enough bytes; raises for anything else."""
+    try:
+        key = base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
     except ValueError as error:
-        raise BadSettings(fault) from error
-    if any(len(key) < LEAST_SECRET_BYTES for key in keys):
-        raise BadSettings(fault)
-    return [Webhook(key) for key in keys]
+        raise BadInput("It is no secret: write whsec_ and 24 to 64 bytes as base64.") from error
+    if len(key) < LEAST_SECRET_BYTES:
+        raise BadInput("It is no secret: write whsec_ and 24 to 64 bytes as base64.")
+    return Webhook(key)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return _is_address(host) and ipaddress.ip_address(host.partition("%")[0]).is_loopback

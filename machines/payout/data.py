@@ -421,7 +421,7 @@ def record_of(reference: str) -> RecordId:
 
 
 def news(record: PayoutRecord, event: str, **more: str) -> tuple[Message, ...]:
-    """Tell the provider and the platform."""
+    """Tell the provider and the platform of an event that stands in the table of them."""
     body = {**_known(record), "event": event, **more}
     return Message("notify", body), Message("webhook", body)
 

@@ -119,8 +119,17 @@ async def _everything(store: Store, who: str) -> AsyncIterator[_Sealed]:
         async for message in _messages(store, shard):
             yield message
 
+    async for other in _of_the_installation(store):
+        yield other
+
+
+async def _of_the_installation(store: Store) -> AsyncIterator[_Sealed]:
     for person in await store.persons.all():
         yield _Sealed(f"person {person.name}", partial(store.persons.reseal, person))
+    endpoints = store.webhook_endpoints
+    for platform in await endpoints.platforms():
+        for one in await endpoints.of(platform):
+            yield _Sealed(f"webhook endpoint {one.name}", partial(endpoints.reseal, one.name))
 
 
 async def _messages(store: Store, shard: int) -> AsyncIterator[_Sealed]:

@@ -39,6 +39,7 @@ _HASHES = (
     (keys.SUBJECTS, _ANY, 0),
     (keys.PERSONS, re.compile(b"person:.+", re.DOTALL), 0),
     (keys.PLATFORMS, _ANY, 0),
+    (keys.webhook_endpoints("*"), _ANY, 0),
     (keys.passkeys("*"), _ANY, 0),
     (keys.PROPOSED, _ANY, 365 * DAY),
     (keys.TOKENS, re.compile(b".*:.*", re.DOTALL), 0),

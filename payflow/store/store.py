@@ -50,6 +50,8 @@ from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.registers.statements import Statements
 from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import Sessions, Tokens
+from payflow.store.registers.webhook_endpoints import WebhookEndpoints
+from payflow.store.registers.webhook_log import WebhookLog
 from payflow.store.row_list import RowList
 from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
@@ -92,6 +94,8 @@ class Store:
     shortfalls: Shortfalls
     statements: Statements
     platforms: PlatformGrants
+    webhook_endpoints: WebhookEndpoints
+    webhook_log: WebhookLog
     alone: OnePersonSetting
     glass: BrokenGlass
     persons: Persons
@@ -321,7 +325,8 @@ async def open_store(
         profiles = Profiles(link, seals, shards, clock, reserved)
         pauses, platforms, persons = Pauses(link), PlatformGrants(link), Persons(link, seals)
         people = (Tokens(link, clock), Sessions(link), Passkeys(link), persons, KnownSubjects(link))
-        registers = (*people, Proposals(link), profiles, platforms, pauses, ledger)
+        endpoints = WebhookEndpoints(link, seals)
+        registers = (*people, Proposals(link), profiles, platforms, endpoints, pauses, ledger)
         store = Store(
             settings=settings,
             link=link,
@@ -345,6 +350,8 @@ async def open_store(
             shortfalls=Shortfalls(link),
             statements=Statements(link, records.assets),
             platforms=platforms,
+            webhook_endpoints=endpoints,
+            webhook_log=WebhookLog(link),
             alone=OnePersonSetting(profiles, shards),
             glass=BrokenGlass(profiles, shards),
             persons=persons,

@@ -25,6 +25,7 @@ from payflow.store.registers.platforms import PlatformGrant
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.registers.webhook_log import DeliveryAttempt
 from payflow.store.row_list import Row
 from payflow.store.store import Store
 from tests.desk import ANN, ask, fund, ngn, tell
@@ -53,6 +54,7 @@ UNFOUND_KEYS = {
     "pf:alive": "lets two people act at a terminal though a service runs, in their own names",
     "pf:inbox:<source>:<hash>": ONCE,
     "pf:earned:<platform>:<name>": ONCE,
+    "pf:webhook-log:<endpoint>": "is signed: what somebody else wrote into it is not sent once more",
     "pf:batch:<name>": TOLD,
     "pf:batches": HINT,
     "pf:bulk:<name>": "is signed, and refused where it is gone on with",
@@ -82,6 +84,7 @@ UNFOUND_KEYS = {
     "{pf:SS}:tomb": "is signed, and refused when it comes back; one that is gone is missed by what is outside",
     "{pf:SS}:outbox": TOLD,
     "{pf:SS}:outbox:<kind>": TOLD,
+    "{pf:SS}:in-order": TOLD,
     "{pf:SS}:message": TOLD,
     "{pf:SS}:undelivered": TOLD,
 }
@@ -189,6 +192,7 @@ async def everything(store: Store, clock: FixedClock) -> None:
     store.serve([*store.records.machines.values(), payout(PayoutPolicy(), {})])
     await left(store, clock, "everything")
     assert await store.caps.reserve(RecordId("payout-03-aaaaaaaaaaaaaaaa"), 1, ngn(9**9), {"all NGN": 1}, clock.now())
+    await store.webhook_log.note("shop.one", DeliveryAttempt("1", "", clock.now(), clock.now(), 1, 200, "", 5, {}))
     await store.audit.note("ola", "look", "everything")
     await store.audit.note("ola", "look", "everything again")
     await store.audit.anchor()
@@ -248,6 +252,9 @@ async def later(store: Store, clock: FixedClock) -> None:
     (passkey,) = await Passkeys(store.link).of("vic")
     assert await Passkeys(store.link).change(passkey, replace(passkey, sign_count=2))
     assert await Proposals(store.link).make(Proposal("override", "three", {}, "operator", "because", "ola", 1, now))
+    endpoint = await store.webhook_endpoints.find("shop.one")
+    assert endpoint is not None
+    await store.webhook_endpoints.write(replace(endpoint, enabled=False))
     assert await store.pauses.pause("rail:paystack", "ola", "a bad feeling", now)
     await Tokens(store.link, clock).create("later", Role.VIEWER, "", "boss")
     await store.audit.note("ola", "look", "everything later")

@@ -25,6 +25,7 @@ from payflow.store.registers.profiles import Profile, Profiles
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import Role, Session, Sessions, Tokens, digest_of
+from payflow.store.registers.webhook_endpoints import SigningSecret, WebhookEndpoint
 from payflow.store.seals import Seals, new_key
 from payflow.store.signed_rows import LISTED, MARK
 from payflow.store.store import Store, open_store
@@ -45,6 +46,10 @@ async def fill(store: Store, clock: FixedClock) -> dict[str, str]:
         await store.profiles.write(Profile(owner), Profile(owner, "shop", verified, destination=HOME), now)
     for platform, most in (("shop", 5), ("mall", 10**9)):
         await store.platforms.grant(platform, PlatformGrant({"NGN": most}))
+    for platform in ("shop", "mall"):
+        secret = SigningSecret("whsec_" + "c2VjcmV0" * 5)
+        one = WebhookEndpoint(f"{platform}.one", "https://shop.example/", (secret,), "boss", now)
+        await store.webhook_endpoints.write(one)
     for subject in ("one", "two"):
         proposal = Proposal("override", subject, {"to": "DONE"}, "operator", "because", "ola", 1, now)
         assert await Proposals(store.link).make(proposal)

@@ -35,11 +35,12 @@ from tests.servers import Server
 
 HERE = {"bank_code": "044", "account_number": "0123454711"}
 NOTE, EARNING = "meant for ann alone", "earned-by-ann-7"
+LISTENS = "https://hooks.example/of-shop-alone"
 TITLE, PRIVATE = "Rot in the cellar", "acme/cellar"
 STAFF = {"reviewer", "viewer", "operator", "reading"}
 MAY_SEE: Mapping[str, set[str]] = {
     NOTE: {"ann", "shop", *STAFF}, "4711": {"ann", "shop", *STAFF}, EARNING: {"ann", "shop", *STAFF},
-    TITLE: {"mia", *STAFF}, PRIVATE: {"mia", *STAFF},
+    LISTENS: {"shop", *STAFF}, TITLE: {"mia", *STAFF}, PRIVATE: {"mia", *STAFF},
 }  # fmt: skip
 """What is in the store of somebody's, and who may read it."""
 
@@ -77,6 +78,9 @@ SENT: Mapping[str, Json] = {
     "/api/earnings": EARNED | {"id": "of-eve", "owner": "eve"},
     "/api/earnings/batch": {"earnings": [EARNED | {"id": "another", "owner": "eve"}]},
     "/clawback": {"reference": "taken-back"},
+    "/api/webhook-endpoints": {"url": "https://another.shop.example/"},
+    "/api/webhook-endpoints/{endpoint}": {"enabled": False},
+    "/replay": {"since": "2026-01-01"},
     "/approve": {"fingerprint": "0" * 24},
     "/reject": {"reason": "no"},
     "/api/user": {"address": ADDRESS},
@@ -149,6 +153,14 @@ GET /verify-receipt                                          200 200 200 200 200
 GET /api/reviews                                             401 403 403 403 403 200 200 200 403 403 401 200 401
 POST /api/reviews/{payout}/approve                           401 403 403 403 403 409 403 403 403 403 401 403 401
 POST /api/reviews/{payout}/reject                            401 403 403 403 403 409 403 403 403 403 401 403 401
+GET /api/webhook-endpoints                                   401 403 403 200 200 200 200 200 403 403 401 200 401
+POST /api/webhook-endpoints                                  401 403 403 201 201 403 403 403 403 403 401 403 401
+GET /api/webhook-endpoints/{endpoint}                        401 403 403 200 404 200 200 200 403 403 401 200 401
+PATCH /api/webhook-endpoints/{endpoint}                      401 403 403 200 404 403 403 200 403 403 401 403 401
+POST /api/webhook-endpoints/{endpoint}/rotate                401 403 403 200 404 403 403 403 403 403 401 403 401
+GET /api/webhook-endpoints/{endpoint}/deliveries             401 403 403 200 404 200 200 200 403 403 401 200 401
+POST /api/webhook-endpoints/{endpoint}/replay                401 403 403 200 404 403 403 200 403 403 401 403 401
+DELETE /api/webhook-endpoints/{endpoint}                     401 403 403 200 404 403 403 404 403 403 401 403 401
 POST /api/login                                              400 400 400 400 400 400 400 400 400 400 400 400 400
 POST /api/login/answer                                       400 400 400 400 400 400 400 400 400 400 400 400 400
 POST /api/login/end                                          400 400 400 400 400 400 400 400 400 400 400 400 400
@@ -388,6 +400,7 @@ async def moved_in(fair: Fair, store: Store, secrets: Mapping[str, str], address
         await says("shop", "POST", "/api/earnings", earning)
     made = await says("ann", "POST", "/api/payouts", ASK)
     await says("ann", "POST", f"/api/payouts/{made['id']}/cancel", {"reason": "no"})
+    endpoint = await says("shop", "POST", "/api/webhook-endpoints", {"url": LISTENS})
     fair.github.courier.url = f"{address}/webhook-app"
     fair.home = fair.github.install("acme/open", mia="admin")
     fair.home.private = True
@@ -395,7 +408,8 @@ async def moved_in(fair: Fair, store: Store, secrets: Mapping[str, str], address
     await fair.at_github(fair.github.rename, fair.home, PRIVATE)
     issue = await fair.labelled_issue(TITLE)
     names = {
-        "payout": made["id"], "earning": EARNING, "issue": str(issue.id), "home": str(fair.home.id), "eth": ADDRESS,
+        "payout": made["id"], "endpoint": endpoint["id"], "earning": EARNING, "issue": str(issue.id),
+        "home": str(fair.home.id), "eth": ADDRESS,
         "bounty": fair.id_of(issue), "month": datetime.now(UTC).strftime("%Y-%m"), "github": fair.github.secret,
     }  # fmt: skip
     return House(address, fair.session, Sessions(store.link), secrets, names)

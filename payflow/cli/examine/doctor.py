@@ -357,7 +357,7 @@ def _in_clear(settings: Settings) -> Check:
 async def _webhook_places(settings: Settings) -> Check:
     """Look at where the webhooks of platforms lead now: what is not public is refused at each delivery."""
     from adapters.public import refuse  # noqa: PLC0415  (half a second, which `--help` has not)
-    from payflow.app.notifications import networks_of  # noqa: PLC0415  (as above)
+    from payflow.desk.webhooks.endpoints import networks_of  # noqa: PLC0415  (as above)
 
     wrong = []
     for platform, given in settings.platform_webhooks.items():

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from payflow.desk.webhooks.events import KINDS, WebhookEventKind
 from payflow.web.api import answers
 from payflow.web.api.webhooks import AnyDeliveries
 from payflow.web.http.endpoints import ANYBODY, JSON, KEY, LONGEST_KEY, AnyEndpoint
@@ -63,6 +64,7 @@ def document(endpoints: Iterable[AnyEndpoint], deliveries: Iterable[AnyDeliverie
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
         "paths": paths,
+        "webhooks": {kind.type: {"post": _event(kind)} for kind in KINDS.values()},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -177,6 +179,38 @@ def _itself() -> Json:
             "200": {"description": "This document.", "content": {JSON: {"schema": {"type": "object"}}}},
             **_refusals({status: _EVERYWHERE[status] for status in _OPEN}),
         },
+    }
+
+
+def _event(kind: WebhookEventKind) -> Json:
+    """Describe what a platform hears, which its endpoint answers with any 2xx."""
+    parts: Json = {name: {"type": "string", "description": means} for name, means in kind.data.items()}
+    parts["version"]["type"] = "integer"
+    shape = {
+        "type": "object",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"const": kind.type},
+            "timestamp": {"type": "string", "format": "date-time", "description": "When it happened."},
+            "data": {"type": "object", "required": [*kind.data], "properties": parts},
+        },
+    }
+    headers = {
+        "webhook-id": "The same in every delivery of an event.",
+        "webhook-timestamp": "When it was sent, in seconds.",
+        "webhook-signature": "One for each live secret, as the Standard Webhooks specification has them.",
+    }
+    return {
+        "operationId": kind.type.replace(".", "_"),
+        "summary": kind.means,
+        "tags": ["events"],
+        "security": [],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": means, "schema": {"type": "string"}}
+            for name, means in headers.items()
+        ],
+        "requestBody": {"required": True, "content": {JSON: {"schema": shape}}},
+        "responses": {"2XX": {"description": "Received; anything else is sent again, for about a day."}},
     }
 
 

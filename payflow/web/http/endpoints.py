@@ -28,7 +28,7 @@ JSON, CSV, FORM = "application/json", "text/csv", "application/x-www-form-urlenc
 MOST_FIELDS = 1000
 
 _KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
-_WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
+_WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH})
 
 ANYBODY: frozenset[Role] = frozenset()
 """For whom an endpoint is that asks for no token."""

@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 
+from machines.core.clock import Millis
+from machines.core.ids import RecordId
 from machines.payout.risk import ProviderHistory
+from payflow.desk.webhooks.events import KINDS, news_of
+from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
+from payflow.web.api.openapi import document as written
+from tests.adapters.notify.news import MESSAGES
 from tests.web.api.front import ANN, SHOP, Front
 
 DOCUMENT = "/api/openapi.json"
@@ -115,3 +121,29 @@ async def fuzz(address: str, settings: Path) -> tuple[int | None, str]:
         if process.returncode is None:
             process.kill()
     return process.returncode, said.decode()
+
+
+def test_every_event_that_a_platform_hears_is_in_the_document_and_on_the_page_for_people() -> None:
+    """What the machine says, the document and the page have: each event with what it means, and nothing else."""
+    page = (Path(__file__).parents[3] / "deploy/operations/webhooks.md").read_text("utf-8")
+    told = dict(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \| (.+) \|$", page, re.MULTILINE))
+    assert told == {kind.type: kind.means for kind in KINDS.values()}
+    events = written([])["webhooks"]
+    assert {name: one["post"]["summary"] for name, one in events.items()} == told
+    said = {f"payout.{body['event']}" for body in MESSAGES if "payout" in body} - {"payout.review_needed"}
+    assert said == {name for name in told if name.startswith("payout.")}
+    for body in MESSAGES:
+        name = f"payout.{body['event']}" if "payout" in body else f"provider.{body['event']}"
+        if name in events:
+            data = events[name]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["data"]
+            event = news_of(
+                Post(
+                    "payout-01-abcdefgh23456777/4/1",
+                    "webhook",
+                    RecordId("payout-01-abcdefgh23456777"),
+                    Millis(5),
+                    body,
+                    0,
+                )
+            )
+            assert set(data["required"]) == set(event["data"]), name

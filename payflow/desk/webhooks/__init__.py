@@ -1,0 +1,1 @@
+"""Where platforms listen, and how each event gets there."""
