@@ -226,6 +226,7 @@ class ProviderHistories:
             record.machine,
             max(LATEST, limits.most_a_day + 1),
             lambda one: failed_since if has_failed(one) else a_day_ago,
+            record.id,
         )
         past = [one for one in found.requests if one.record.id != record.id]
         paid = [one for one in past if one.record.state == COMPLETED]

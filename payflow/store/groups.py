@@ -43,6 +43,9 @@ class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
     event: Place
     hash: Place
     mac: Place | Absent
+    line: Place | Absent
+    """The line that it adds to the list of its owner, behind which one: see request_lists.py, which says both."""
+    listed_after: int
     posting: str
     after_ms: int
     most_open: int
@@ -187,6 +190,8 @@ def create(
             event=group.place(event),
             hash=group.place(newest),
             mac=group.signed(new.id, made_in.name, 1, newest, body),
+            line=group.place(b"") if amount else False,
+            listed_after=0,
             posting=group.posting(new.id, 1, body, Position.AVAILABLE.value, position),
             after_ms=after_ms,
             most_open=new.limits.most_open,

@@ -322,6 +322,13 @@ KEYS = (
         "{pf:SS}:in:<machine>:<STATE>", "zset", "id -> since when it is in the state", "commit", "counts, listings"
     ),
     owned := Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings, risk rules"),
+    asked := Key(
+        "{pf:SS}:asked:<owner>",
+        "list",
+        "number and id of each of the owner's newest records that have an amount, signed, oldest first",
+        "commit, reseal",
+        "risk rules",
+    ),
     past := Key(
         "{pf:SS}:past:<owner>",
         "zset",

@@ -39,6 +39,7 @@ from payflow.store.guard import Guard, Mark, ShardState, WriteReply
 from payflow.store.heads import NO_HEADS, Heads
 from payflow.store.link import Barrier, Link, OverLink, scored
 from payflow.store.macs import Body, Forged, Macs, UnknownKey
+from payflow.store.request_lists import OwnerRequests, RequestLists
 from payflow.store.scripts import CALL, CLAIM, COMMIT, OWNED, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
@@ -49,6 +50,9 @@ UNSIGNED = (
     "its newest commit is not signed, so an older version wrote it, or somebody beside Payflow. `payflow permit ls` "
     "lists such records; two people take them over with `payflow permit adopt`."
 )
+
+MOST_TRIES = 200
+"""So often a line is added behind another one; each time that one is not, another was."""
 
 # What `renew` answers; 1 is held.
 LOST, CHANGED = 0, 2
@@ -98,6 +102,8 @@ class OwnerSnapshot(NamedTuple):
     records: list[tuple[RecordId, Stored | PayflowError, bytes]]
     """The newest ones, or why one cannot be used, each with its newest event."""
     tombs: list[tuple[RecordId, bytes | None]]
+    requests: OwnerRequests
+    """The newest of what they asked for: each is among the records, or among what is left of them."""
 
 
 class CommitRefusal(NamedTuple):
@@ -123,6 +129,7 @@ class Records:
         self.heads = heads or NO_HEADS
         """What is written down outside the store of how far each record is."""
         self.guard = guard
+        self.requests = RequestLists(link)
         self.shards = shards
         self.assets = assets
         self.machines: Mapping[str, AnyMachine] = {}
@@ -550,6 +557,22 @@ class Records:
         raise kind(f"{blamed}: {(kind.__doc__ or '').strip()}")
 
     async def _send_commits(self, groups: list[WriteGroup]) -> list[CommitRefusal | None]:
+        """Write groups; one that adds a line to a list that somebody else added to meanwhile adds it behind that."""
+        refusals: dict[int, CommitRefusal | None] = {}
+        left = list(range(len(groups)))
+        for _ in range(MOST_TRIES):
+            for place in left:
+                self.requests.number(groups[place])
+            found = await self._call_commit([groups[place] for place in left])
+            refusals |= zip(left, found, strict=True)
+            codes = {place: one.code if one else "" for place, one in zip(left, found, strict=True)}
+            left = [place for place, code in codes.items() if not self.requests.came_of(groups[place], code)]
+            if not left:
+                break
+        refusals |= {place: CommitRefusal("conflict", 0) for place in left}
+        return [refusals[place] for place in range(len(groups))]
+
+    async def _call_commit(self, groups: list[WriteGroup]) -> list[CommitRefusal | None]:
         self.batches.append(len(groups))
         shards, places = _places(group.shard for group in groups)
         blobs: list[bytes] = []
@@ -602,7 +625,7 @@ class Records:
 
     async def owned(self, owner: Owner, most: int) -> OwnerSnapshot:
         """Read an owner's account, newest records and what is left of the newest archived ones, as they are now."""
-        now, account, records, tombs = await self.link.run(
+        now, account, records, tombs, lines = await self.link.run(
             OWNED, [keys.sequence(self.owner_shard(owner))], self._now(), owner, most
         )
         found: list[tuple[RecordId, Stored | PayflowError, bytes]] = []
@@ -618,7 +641,8 @@ class Records:
                 why = error if isinstance(error, PayflowError) else UnreadableRecord(str(error))
                 found.append((record_id, why, b""))
         units = dict(zip(account[::2], account[1::2], strict=True))
-        return OwnerSnapshot(units, found, [(RecordId(name.decode()), tomb) for name, tomb in tombs])
+        left = [(RecordId(name.decode(errors="replace")), tomb) for name, tomb in tombs]
+        return OwnerSnapshot(units, found, left, self.requests.read(owner, lines, most))
 
     async def reread(self, stored: Stored) -> Stored:
         """Read again a record that we hold a lease on."""

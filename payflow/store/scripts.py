@@ -40,6 +40,7 @@ ALL = tuple(
         "audit_cut",
         "book",
         "open_rails",
+        "relist",
     )
 )
 (
@@ -71,4 +72,5 @@ ALL = tuple(
     AUDIT_CUT,
     BOOK,
     OPEN_RAILS,
+    RELIST,
 ) = ALL

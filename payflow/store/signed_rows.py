@@ -19,6 +19,7 @@ from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.macs import Forged, of_text
 from payflow.store.pauses import SIGNATURE
+from payflow.store.request_lists import REQUESTS_LISTED, RequestLists
 from payflow.store.row_list import Asked, Row
 from payflow.store.scripts import RESIGN
 
@@ -44,6 +45,7 @@ _HASHES = (
     (keys.PROPOSED, _ANY, 365 * DAY),
     (keys.TOKENS, re.compile(b".*:.*", re.DOTALL), 0),
     (keys.PAUSE, re.compile(SIGNATURE), 0),
+    (keys.META, re.compile(REQUESTS_LISTED.encode()), 0),
 )
 _STRINGS = (keys.sign_in_link("*"), keys.login("*"))
 _PLACE = f"{keys.META} {SIGNED}"
@@ -88,6 +90,7 @@ class SignedRows:
         folder: Path,
         store_id: str,
         registers: Sequence[Register],
+        requests: RequestLists,
         now: Callable[[], Awaitable[Millis]],
     ) -> None:
         self._now = now
@@ -95,7 +98,8 @@ class SignedRows:
         self._mark = folder / MARK
         self._listed = folder / LISTED
         self._store_id = store_id
-        self._registers = registers
+        self._registers = (*registers, requests)
+        self._requests = requests
 
     async def begin(self) -> None:
         """Be strict from now on; the first time that anybody is, all that is there is signed."""
@@ -153,6 +157,7 @@ class SignedRows:
                 await self._link.ask("HSET", keys.META, TIMED, f"{now} {rows.sign(TIMED, self._store_id, now)}")
                 await rows.begin(self._link, self._there(), adopted)
         rows.strict = True
+        await self._requests.begin()
         if not self._is_listed():
             self._listed.write_text(self._store_id, "ascii")
 
@@ -173,6 +178,7 @@ class SignedRows:
                 for key in [one async for one in self._link.keys(shape)]:
                     await self._link.ask("DEL", key)
             await self._link.rows.begin(self._link, self._there(), max(at, newest + 1))
+            await self._requests.believe()
 
     async def _there(self) -> AsyncIterator[tuple[Row, bytes, int]]:
         """Walk over all rows; the last figure says how long one may lie there that ends by itself."""

@@ -196,6 +196,7 @@ class Store:
             if self.records.heads.begin_anew(adopted):
                 self.marks.begin_anew(adopted)
                 self.ledger.outside = {}
+                self.records.requests.forget()
             for shard in sorted(self.guard.doubted):
                 asked = self.guard.question(shard)
                 self.guard.compare(shard, await self.records.shard_state(shard), asked)
@@ -215,6 +216,7 @@ class Store:
         await self.link.ask("HSET", keys.META, *words)
         self.ledger.outside = {}
         self.records.heads.begin_anew(adopted)
+        self.records.requests.forget()
         self.marks.begin_anew(adopted)
         for shard in range(self.records.shards):
             await self.link.ask("HSET", keys.writers(shard), "adopted", adopted)
@@ -344,7 +346,7 @@ async def open_store(
             listing=Listing(link, records),
             integrity=Integrity(link, records),
             permits=Permits(link, records),
-            rows=SignedRows(link, settings.data, store_id, registers, records.now),
+            rows=SignedRows(link, settings.data, store_id, registers, records.requests, records.now),
             outbox=Outbox(link, shards, clock),
             pauses=pauses,
             shortfalls=Shortfalls(link),

@@ -2,8 +2,8 @@
 
 Who writes to the store alone can take a record out of the index of its owner, or say that it was made at another time.
 So nothing is taken from an index but which records to read: each is as it was signed, when it was asked for says its
-history, and what all of them hold is what the account says. Where any of that is not so there is a doubt, which is for
-a person.
+history, each of the newest that the signed list of what its owner asked for names is there (request_lists.py), and what
+all of them hold is what the account says. Where any of that is not so there is a doubt, which is for a person.
 """
 
 from collections import Counter
@@ -52,20 +52,26 @@ class TrackRecords(OverRecords):
     """Reads the past of owners."""
 
     async def of(
-        self, owner: Owner, machine: str, most: int, since: Callable[[Record[Any]], Millis] | None = None
+        self,
+        owner: Owner,
+        machine: str,
+        most: int,
+        since: Callable[[Record[Any]], Millis] | None = None,
+        judged: RecordId | None = None,
     ) -> TrackRecord:
         """Read so many of an owner's newest records, and as many archived ones; those of one machine are given.
 
-        `since` says of a record from which time on it must be known exactly when it was made.
+        `since` says of a record from which time on it must be known exactly when it was made. The one that is judged
+        must be one of those that are listed.
         """
         snapshot = await self._records.owned(owner, most)
-        found, doubts, unheld = self._sound(owner, snapshot)
+        found, doubts, missing = self._sound(owner, snapshot, judged)
         more = len(snapshot.records) >= most
-        if more and unheld and not doubts:
+        if (more or len(snapshot.requests.numbers) >= most) and missing and not doubts:
             # An older one may hold what the newest do not; where even more are there, a person looks.
             snapshot = await self._records.owned(owner, max(most, MOST_HOLDING))
-            found, doubts, unheld = self._sound(owner, snapshot)
-        doubts = doubts or unheld
+            found, doubts, missing = self._sound(owner, snapshot, judged)
+        doubts = doubts or missing
         asked = [(stored, at) for stored, at in found if stored.record.machine == machine]
         exact = [stored for stored, at in asked if since is not None and at >= since(stored.record)]
         times = await self._asked_at(exact)
@@ -75,17 +81,24 @@ class TrackRecords(OverRecords):
         requests += [one for one in archived if one.record.machine == machine]
         return TrackRecord(tuple(requests), more, next(iter([*doubts, *doubted]), ""))
 
-    def _sound(self, owner: Owner, snapshot: OwnerSnapshot) -> tuple[list[tuple[Stored, Millis]], list[str], list[str]]:
-        """Give the records that may be judged by, and when they moved last; why others may not; and what is unheld."""
+    def _sound(
+        self, owner: Owner, snapshot: OwnerSnapshot, judged: RecordId | None
+    ) -> tuple[list[tuple[Stored, Millis]], list[str], list[str]]:
+        """Give the records that may be judged by, and when they moved last; why others may not; and what is missing."""
         found: list[tuple[Stored, Millis]] = []
-        doubts: list[str] = []
+        doubts = [snapshot.requests.fault] if snapshot.requests.fault else []
         for record_id, stored, newest in snapshot.records:
             doubt = self._doubt(owner, stored, newest)
             if doubt:
                 doubts.append(f"{record_id} is not what Payflow wrote: {doubt}")
             elif isinstance(stored, Stored):
                 found.append((stored, read_event(newest).at))
-        return found, doubts, self._unheld(snapshot, [stored.record for stored, _ in found])
+        missing = self._unheld(snapshot, [stored.record for stored, _ in found])
+        if judged and self._records.requests.strict and judged not in snapshot.requests.numbers:
+            missing.append(
+                f"{judged} is not in the list of what {owner} asked for: an older version made it, or hid it"
+            )
+        return found, doubts, missing
 
     async def asked_at(self, record_id: RecordId) -> Millis | None:
         """Say when a record was made, as its history says; None where that is not whole."""
@@ -127,8 +140,11 @@ class TrackRecords(OverRecords):
         """Read what is left of archived records; it is signed, with its first event."""
         found, doubts, macs = [], [], self._records.macs
         for record_id, content in tombs:
+            if content is None:
+                doubts.append(f"{record_id} was asked for, and is not there any more")
+                continue
             try:
-                stub = read_stub(content or b"")
+                stub = read_stub(content)
                 if macs.ready:
                     macs.check(stub.mac, *signed_parts(record_id, stub))
                 if stub.owner != owner:

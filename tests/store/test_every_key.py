@@ -72,7 +72,7 @@ UNFOUND_KEYS = {
     "pf:rate:<name>": RATE,
     "{pf:SS}:seq": "is compared by the sequence guard, which closes what lost writes",
     "{pf:SS}:writers": "is compared by the sequence guard, which closes what lost writes",
-    "{pf:SS}:past:<owner>": "names what is signed; without it a provider is less known",
+    "{pf:SS}:past:<owner>": "names what is signed, and what of it counts is on a list that is",
     "{pf:SS}:open:<owner>": "lets a provider have more open requests than the limit, or fewer; none is paid by that",
     "{pf:SS}:uniq:<space>": "an earning said again is posted twice, which is found; OPEN once it is archived: then "
     "its platform must say it again, without `pf:earned` too, and it takes of what that may credit in a day",

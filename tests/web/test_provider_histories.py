@@ -48,11 +48,16 @@ class Past:
         self, units: int = 1000, where: Destination = HOME, owner: Owner = ANN, asset: Asset = NGN
     ) -> RecordId:
         """Ask for a payout."""
-        record_id = fresh_id("payout", self.store.records.owner_shard(owner))
         await self.store.records.fund(owner, Money(units, asset), f"earned {next(self.numbers)}")
+        new = self.new(units, where, owner, asset)
+        await self.store.records.create(new, "test")
+        return new.id
+
+    def new(self, units: int, where: Destination = HOME, owner: Owner = ANN, asset: Asset = NGN) -> New[PayoutData]:
+        """Say what is asked for."""
+        record_id = fresh_id("payout", self.store.records.owner_shard(owner))
         data = PayoutData("flutterwave", "bank", self.store.seals.seal(where, record_id), "••", units)
-        await self.store.records.create(New(record_id, "payout", owner, Money(units, asset), data), "test")
-        return record_id
+        return New(record_id, "payout", owner, Money(units, asset), data)
 
     async def happened(self, record_id: RecordId, *facts: Fact) -> None:
         """Let a payout learn something."""

@@ -7,7 +7,7 @@
 --       5… bytes that ops point to
 -- gives {now, run id, replication id, {{sequence, what `leave_mark` gives} of each key},
 --        {0 or {code, place of the op} for each group}}
--- codes conflict fenced missing short overflow taken exists reused spent open daily broken
+-- codes conflict fenced missing short overflow taken exists reused spent open daily broken, `behind` and a number
 --
 -- Redis does not take a script back, so a group is checked whole before its first write. A group that meets a key of
 -- the wrong type is `broken`; the other groups of the call go on.

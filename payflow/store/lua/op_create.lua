@@ -1,6 +1,6 @@
 -- Whether an owner has no room for one more request: 'daily', 'open' or nil. Which of the open ones are over by now is
 -- only asked when there seems to be no room, so that no move has to say it, and an older version's neither.
-local DAY = 86400000
+local DAY, MOST_LISTED = 86400000, 1000
 local function over_limit(P, owner, most_open, most_daily, open_states)
   local since = string.format('(%d', now - DAY)
   if most_daily > 0 and redis.call('ZCOUNT', P .. 'own:' .. owner, since, '+inf') >= most_daily then return 'daily' end
@@ -17,8 +17,8 @@ end
 -- An id that exists is a replay when its print is the same, and its owner and amount. A record that was forgotten is made
 -- where its money is, which may be PAID: what is not available for it is owed.
 function operations.create.check(
-  P, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, most_open, most_daily,
-  open_states, claims, messages, rail
+  P, id, owner, asset, units, state, position, print, data, event, hash, mac, line, listed_after, posting, after_ms,
+  most_open, most_daily, open_states, claims, messages, rail
 )
   local rec = P .. 'rec:' .. id
   local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
@@ -43,12 +43,19 @@ function operations.create.check(
     if code then return code end
   end
   if rail and overflows_on_rail(P, rail) then return 'overflow' end
-  return check_claims(P, id, claims), { rec, owed }
+  local code = check_claims(P, id, claims)
+  if code or not line then return code, { rec, owed } end
+  -- Each line is signed with its number, so that it can only stand behind the one that its maker knows.
+  local asked = P .. 'asked:' .. owner
+  local newest = claimed[asked] or string.match(redis.call('LINDEX', asked, -1) or '', '^%d+') or '0'
+  if tonumber(newest) ~= listed_after then return 'behind ' .. newest end
+  claimed[asked] = string.match(ARGV[base + line], '^%d+')
+  return nil, { rec, owed }
 end
 
 function operations.create.write(
-  P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, most_open, most_daily,
-  open_states, claims, messages, rail
+  P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, line, listed_after, posting, after_ms,
+  most_open, most_daily, open_states, claims, messages, rail
 )
   local machine, rec, owed = machine_of(id), known[1], known[2]
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[base + event])
@@ -69,6 +76,10 @@ function operations.create.write(
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)
   if owed then journal(P, owner, asset, 'available', position, units, owed, id .. posting) end
+  if line then
+    redis.call('RPUSH', P .. 'asked:' .. owner, ARGV[base + line])
+    redis.call('LTRIM', P .. 'asked:' .. owner, -MOST_LISTED, -1)
+  end
   if rail then write_on_rail(P, rec, rail) end
   write_claims(P, id, claims)
   put_in(P .. 'in:' .. machine .. ':' .. state, now, id)
