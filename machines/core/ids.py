@@ -27,7 +27,8 @@ _OWNER = re.compile(rf"(?:[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}{ROOM})?[A-Za-z0-9][A
 
 
 _SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_RESERVED = frozenset({"github", "repository", "lane", "finding", "rail"})
+_OF_BOOKS = frozenset({"repository", "lane", "finding", "rail"})
+_RESERVED = _OF_BOOKS | {"github"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,15 @@ def owner_of(text: str) -> Owner:
             f"{ROOM} may stand before them."
         )
     return Owner(text)
+
+
+def somebody(text: str) -> Owner:
+    """Accept the name of an owner who is a person: none that stands for a rail, a lane or the like in the books."""
+    owner = owner_of(text)
+    prefix, colon, _ = owner.partition(":")
+    if colon and prefix.casefold() in _OF_BOOKS:
+        raise BadInput(f"{text[:40]!r} is nobody's name: Payflow calls what is its own `{prefix}:…`. Choose another.")
+    return owner
 
 
 def in_room(platform: str, name: str) -> Owner:

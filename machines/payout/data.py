@@ -375,6 +375,11 @@ def same_person(one: str, other: str) -> bool:
     return one_person(one) == one_person(other)
 
 
+def who_asked(record: PayoutRecord) -> tuple[str, str]:
+    """Name those whose yes counts for nothing: whoever says where it is to go, and whose money it is."""
+    return record.data.proposal.by, record.owner
+
+
 def one_person(name: str) -> str:
     return folded(called(name))
 

@@ -17,7 +17,7 @@ from machines.core.errors import BadAmount, Unapproved
 from machines.core.machine import SealAdoption
 from machines.core.ports import PermitSigner, SealKind
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, PayoutData, PayoutRecord, one_person, parts_of, reference_of
+from machines.payout.data import Approval, PayoutData, PayoutRecord, one_person, parts_of, reference_of, who_asked
 
 _SENT_FROM = frozenset({s.APPROVED, s.PROCESSING, s.UNCONFIRMED, s.FAILED})
 
@@ -52,7 +52,7 @@ def who_approved(signer: PermitSigner, record: PayoutRecord, place: str) -> tupl
         return ()
     sealed = (one for one in data.approvals if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one)))
     said_yes = {one_person(one.by): one for one in sealed}
-    for nobody in (data.requested_by, record.owner):
+    for nobody in who_asked(record):
         said_yes.pop(one_person(nobody), None)
     given, needed = len(said_yes), data.people_needed
     if given < needed:

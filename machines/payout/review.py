@@ -20,6 +20,7 @@ from machines.payout.data import (
     news,
     review_needed,
     same_person,
+    who_asked,
 )
 from machines.payout.unpaid import wanted_back
 
@@ -91,7 +92,7 @@ def approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
 def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> PayoutData:
     """Add an approval to the earlier ones that still count, or refuse it."""
     data, proposal = record.data, record.data.proposal
-    if same_person(fact.by, proposal.by) or same_person(fact.by, record.owner):
+    if any(same_person(fact.by, one) for one in who_asked(record)):
         raise BadInput(f"{fact.by} asked for {record.id} and cannot approve it: another person must.")
     if fact.fingerprint != proposal.fingerprint:
         raise BadInput(f"{record.id} changed since you looked at it: look at amount and destination again.")
@@ -187,10 +188,11 @@ def overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
 
 def _with_second(record: PayoutRecord, fact: Override, now: Millis) -> PayoutData:
     """Count the second person's word as an approval, where they may approve; who asked for the money is nobody here."""
-    data, second = record.data, fact.second.strip()
+    # What waits as a correction is forgotten.
+    data, second = replace(record.data, correction=None), fact.second.strip()
     if not second:
         return data
-    if same_person(second, data.requested_by) or same_person(second, record.owner):
+    if any(same_person(second, one) for one in who_asked(replace(record, data=data))):
         raise BadInput(f"{second} asked for {record.id}, and cannot be the second person: another one must.")
     if not fact.second_approves:
         return data

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from machines.core.ids import called, folded
 from machines.core.money import Money
-from machines.payout.data import Approval, PayoutRecord
+from machines.payout.data import Approval, PayoutRecord, who_asked
 from payflow.desk.dual_control import whoever_acts_alone
 from payflow.desk.person import roles_of
 from payflow.store.macs import Forged, UnknownKey
@@ -26,7 +26,7 @@ class RegisteredApprovers:
 
     async def lapsed(self, record: PayoutRecord, said_yes: Sequence[Approval]) -> Mapping[str, str]:
         """Say of those who said yes to a payout who may not now, or is another one of them, and why."""
-        asked = {folded(await self._named(called(name))) for name in (record.data.requested_by, record.owner)}
+        asked = {folded(await self._named(called(name))) for name in who_asked(record)}
         found: dict[str, str] = {}
         seen: set[str] = set()
         for one in said_yes:

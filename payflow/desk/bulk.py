@@ -14,7 +14,7 @@ from machines.core.errors import BadInput, Conflict, NotAllowed, NotPossible, Pa
 from machines.core.ids import RecordId
 from machines.core.money import Asset, Money
 from payflow.desk.actions import ActionRequest, Actions
-from payflow.desk.person import OPERATES, REVIEWS, Person, because
+from payflow.desk.person import OPERATES, REVIEWS, Person, because, refuse_who_may_no_more
 from payflow.desk.query import RecordQuery
 from payflow.desk.records import revived
 from payflow.desk.steering import Steering
@@ -198,6 +198,7 @@ class Bulk:
         left = [one for one, entry in entries.items() if entry.stage in (BulkStage.WAITING, BulkStage.BEGUN)]
 
         async def one(record_id: RecordId) -> None:
+            await refuse_who_may_no_more(self._store, person)
             entries[record_id] = await self._done(plan, name, record_id, entries[record_id], person)
             progress(1)
 

@@ -25,7 +25,7 @@ from machines.core.ids import Owner, RecordId, called, derived_id, fresh_id, par
 from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
-from machines.payout.data import PayoutData, PayoutRecord
+from machines.payout.data import PayoutData, PayoutRecord, who_asked
 from machines.payout.lifecycle import FAILED, REQUESTED
 from machines.payout.permit import by_person
 from payflow.config import Settings
@@ -244,7 +244,7 @@ class Desk:
         async def unless_spoken(record: PayoutRecord) -> Fact:
             by.refuse_above(record.amount)
             data = record.data
-            await refuse_who_spoke(self.store, by, data.proposal.by, data.approved_by, record.id)
+            await refuse_who_spoke(self.store, by, who_asked(record), data.approved_by, record.id)
             if fingerprint != data.proposal.fingerprint:
                 return f.Approved(by.name, fingerprint)  # which is refused: nobody puts a seal on what they did not see
             if data.waits_for_rules or (self.store.permit_keys.asks and not data.rules):

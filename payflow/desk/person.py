@@ -145,6 +145,21 @@ async def roles_of(store: Store, name: str) -> tuple[Role, ...]:
     return tuple(role for role in MAY_MOST if role in may)
 
 
+async def refuse_who_may_no_more(store: Store, person: Person) -> None:
+    """Raise where somebody who came in before was shut out since, or is no longer what they came in as."""
+    if person.role not in STAFF:
+        return  # a shell, or whoever is nobody's staff
+    known = await store.persons.find(person.name)
+    if person.token and (await Tokens(store.link).last(person.token))[1] is None:
+        raise NotAllowed(f"The token {person.token} was revoked meanwhile: nothing more is done.")
+    if known is None:
+        return  # their token is all that they are
+    if known.disabled_at is not None:
+        raise NotAllowed(f"{person.name} was disabled meanwhile, by {known.disabled_by}: nothing more is done.")
+    if person.role not in (known.roles if person.token else await roles_of(store, person.name)):
+        raise NotAllowed(f"{person.name} is no {person.role} any more: nothing more is done.")
+
+
 async def identified(store: Store, token: ApiToken | None, address: str = "") -> Caller | None:
     """Tell who shows a token, from an address; None where it opens nothing, because the person may not work here.
 
@@ -184,13 +199,13 @@ async def alone_made(store: Store, maker: str, name: str, made_by: str = "") -> 
     return any([await store.persons.same(one, maker) for one in makers])
 
 
-async def refuse_who_spoke(store: Store, by: Person, asked: str, approved: Iterable[str], about: str) -> None:
+async def refuse_who_spoke(store: Store, by: Person, asked: Iterable[str], approved: Iterable[str], about: str) -> None:
     """Raise where somebody asked for something, or approved it already, under another of their names.
 
     Under the same name the record itself knows them. Nor do two approve of whom one alone made the other.
     """
     others = [one for one in approved if folded(one) != folded(by.name)]
-    for earlier in (called(asked), *others):
+    for earlier in (*map(called, asked), *others):
         if folded(earlier) != folded(by.name) and await store.persons.same(by.name, earlier):
             raise BadInput(
                 f"{by.name} is the same person as {earlier}, who spoke on {about} already: another one must."

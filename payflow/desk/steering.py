@@ -10,7 +10,7 @@ from machines.core.facts import Fact, Override, Proof, Reading
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
-from machines.payout.data import PayoutData, PayoutRecord
+from machines.payout.data import PayoutData, PayoutRecord, who_asked
 from payflow.desk import lane_steering, permits, verification
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb, both
@@ -188,7 +188,8 @@ class Steering:
             _refuse_changed(record, proposal.version)
             if isinstance(record.data, PayoutData):
                 approved = record.data.approved_by if proposal.role == Role.REVIEWER else ()
-                await refuse_who_spoke(self._store, second, record.data.requested_by, approved, record.id)
+                as_it_is = replace(record, data=replace(record.data, correction=None))
+                await refuse_who_spoke(self._store, second, who_asked(as_it_is), approved, record.id)
             reading, evidence = await self._evidence(record)
             if reading.proof.value != seen["proof"]:
                 raise Conflict(f"The rail says something else than when this was proposed: {evidence} Look again.")

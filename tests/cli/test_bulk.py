@@ -1,11 +1,12 @@
 """One act over many records: what is shown is what happens, to each once, however often it is interrupted."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
 
 from machines.core.clock import DAY
@@ -17,9 +18,10 @@ from machines.payout import facts as f
 from machines.payout.data import RiskFinding, reference_of
 from payflow.app.installation import Payflow, opened
 from payflow.config import Settings
-from payflow.desk.actions import actions_of
+from payflow.desk.actions import ActionRequest, actions_of
 from payflow.desk.archive import archive
-from payflow.desk.bulk import LOOKED_AT, VERBS, Bulk
+from payflow.desk.bulk import AT_ONCE, LOOKED_AT, VERBS, Bulk
+from payflow.desk.identity import disable_person
 from payflow.desk.payouts import Ask
 from payflow.desk.person import Person
 from payflow.desk.query import RecordQuery
@@ -29,7 +31,9 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.macs import Forged
 from payflow.store.registers.bulk_runs import BulkEntry, BulkStage
-from payflow.store.registers.tokens import Role
+from payflow.store.registers.persons import RegisteredPerson
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.stored import Stored
 from tests.cli.test_payouts import ACCOUNT, ANN, FAILED, Counter, parts, till
 from tests.cli.test_payouts import APPROVED as APPROVED_FACTS
 from tests.cli.till import showing
@@ -171,6 +175,54 @@ async def test_only_who_may_do_it_to_one_may_do_it_to_many(payflow: Payflow) -> 
         await bulk.go_on(name, OLU)
     with pytest.raises(NotFound):
         await bulk.go_on("0" * 12, OLU)
+
+
+async def disable(payflow: Payflow, otto: Person) -> None:
+    await disable_person(payflow.store, "olu", "left", otto)
+
+
+async def revoke(payflow: Payflow, _: Person) -> None:
+    await Tokens(payflow.store.link).revoke("olu-laptop", "otto")
+
+
+async def take_the_role(payflow: Payflow, _: Person) -> None:
+    person = await payflow.store.persons.find("olu")
+    assert person is not None
+    await payflow.store.persons.write(replace(person, roles=frozenset({Role.VIEWER})))
+
+
+@pytest.mark.parametrize("shut_out", [disable, revoke, take_the_role])
+async def test_whoever_is_shut_out_meanwhile_does_it_to_no_further_record(
+    payflow: Payflow, monkeypatch: pytest.MonkeyPatch, shut_out: Callable[[Payflow, Person], Awaitable[None]]
+) -> None:
+    made = [await payout(payflow, "failed, bank", str(number)) for number in range(3 * AT_ONCE)]
+    now = await payflow.store.records.now()
+    await payflow.store.persons.write(RegisteredPerson("olu", frozenset({Role.OPERATOR}), "otto", now))
+    await Tokens(payflow.store.link).create("olu-laptop", Role.OPERATOR, "", "otto", person="olu")
+    assert payflow.parts.desk is not None
+    steering, is_out = Steering(payflow.store, payflow.metrics), anyio.Event()
+    actions = actions_of(payflow.store, payflow.parts.desk, steering)
+    bulk, olu = Bulk(payflow.store, actions, steering), replace(OLU, token="olu-laptop")
+    name = await bulk.begin(await bulk.preview("retry", made, olu, "x"), olu, "x")
+    retried, begun = actions.carry_out, list[RecordId]()
+
+    async def carry_out(verb: str, stored: Stored, word: ActionRequest) -> str:
+        begun.append(stored.record.id)
+        if len(begun) == AT_ONCE:
+            await shut_out(payflow, Person("otto", Role.OPERATOR))
+            is_out.set()
+        await is_out.wait()
+        return await retried(verb, stored, word)
+
+    monkeypatch.setattr(actions, "carry_out", carry_out)
+    with pytest.raises(NotAllowed, match="nothing more is done"):
+        await bulk.go_on(name, olu)
+    _, entries = await bulk.read(name)
+    left = [one for one, entry in entries.items() if entry.stage is BulkStage.WAITING]
+    assert len(begun) == AT_ONCE
+    assert len(left) == 2 * AT_ONCE
+    with pytest.raises(NotAllowed, match="nothing more is done"):
+        await bulk.go_on(name, olu)
 
 
 async def test_what_changed_since_it_was_shown_is_left_alone(payflow: Payflow) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from machines.core.clock import DAY, HOUR, SECOND, FixedClock
-from machines.core.errors import Conflict, NotFound
+from machines.core.errors import BadInput, Conflict, NotFound
 from payflow.store.registers.tokens import Role, Tokens, TokenScope
 from payflow.store.store import Store
 
@@ -21,6 +21,15 @@ async def test_a_token_opens_until_it_expires_and_not_a_moment_longer(store: Sto
         await tokens.rotate("rita", "boss", HOUR, DAY)
     with pytest.raises(Conflict, match="rotate it, revoke it"):
         await tokens.create("RITA", Role.REVIEWER, "", "boss")
+
+
+@pytest.mark.parametrize("name", ["rail:flutterwave", "Rail:x", "lane:ethereum", "finding:paystack", "repository:7"])
+async def test_nobody_gets_a_token_in_the_name_of_what_has_an_account_in_our_books(store: Store, name: str) -> None:
+    tokens = Tokens(store.link)
+    with pytest.raises(BadInput, match="is nobody's name"):
+        await tokens.create("x", Role.PROVIDER, name, "boss")
+    assert await tokens.create("x", Role.PROVIDER, "github:5", "boss")
+    assert await tokens.create("y", Role.PROVIDER, "railway:x", "boss")
 
 
 async def test_while_one_takes_the_place_of_another_both_open_and_then_the_new_one(

@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 
 from machines.core.clock import DAY, HOUR, SECOND, Clock, Millis, SystemClock
 from machines.core.errors import BadInput, Conflict, NotFound
-from machines.core.ids import owner_of
+from machines.core.ids import somebody
 from payflow.store import keys
 from payflow.store.link import Link, OverLink
 from payflow.store.macs import Forged
@@ -486,7 +486,7 @@ def _check(name: str, role: Role, of: str) -> None:
         )
     match role:
         case Role.PROVIDER:
-            owner_of(of)
+            somebody(of)
         case Role.PLATFORM if not _PLATFORM.fullmatch(of):
             raise BadInput(f"{of[:64]!r} is no platform: 1 to 64 letters, digits and _.-, a letter or digit first.")
         case Role.REVIEWER | Role.OPERATOR | Role.VIEWER if of:

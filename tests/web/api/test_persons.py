@@ -82,6 +82,18 @@ async def test_a_person_who_asked_for_it_does_not_approve_it_under_another_name(
     assert f"same person as {ANN}" in refused.body["error"]["message"]
 
 
+async def test_whoever_it_is_for_does_not_approve_what_their_platform_asks_for_either(flagged: Front) -> None:
+    """It is said when they say yes, and not found to count for nothing each time that it is to leave."""
+    made = (await flagged.shop("POST", "/api/payouts", asking("400") | {"owner": ANN})).body
+    review = await flagged.in_review(made["id"])
+    await add_person(flagged.store, "rita", PersonChange(REVIEWER.roles, aliases=[ANN]), BOSS)
+    path, body = f"/api/reviews/{made['id']}/approve", {"fingerprint": review["fingerprint"]}
+    refused = await flagged.reviewer("POST", path, body)
+    assert (refused.status, refused.code) == (409, "not_possible")
+    assert f"same person as {ANN}" in refused.body["error"]["message"]
+    assert (await flagged.reviewer("POST", path, body, name="raul")).body["status"] != "requested"
+
+
 async def test_nobody_approves_more_than_the_limit_of_the_person_or_of_the_token(settings: Settings) -> None:
     async with open_front(settings, two_people_from="100000") as front, front.working():
         front.known.standing_of_all = type(front.known.standing_of_all)()
