@@ -45,6 +45,8 @@ class OwnerRequests:
 
     numbers: dict[str, int] = field(default_factory=dict)
     """Of each id."""
+    whole: bool = False
+    """Whether there are no older ones."""
     fault: str = ""
     """Why they are not to be judged by."""
 
@@ -79,9 +81,8 @@ class RequestLists(OverLink):
             _remember(self._next, owner, newest)
             return False
         for op in made:
-            if code or op is not group.ops[0]:
-                # It was not written, or may have been there: who was numbered behind it learns where the list ends.
-                self._next.pop(op.owner, None)
+            if code:
+                self._next.pop(op.owner, None)  # who was numbered behind it learns where the list ends
             else:
                 self._saw(op.owner, int(group.blobs[op.line].partition(b" ")[0]))
         return True
@@ -111,14 +112,14 @@ class RequestLists(OverLink):
                     raise Forged("a line is missing")
                 numbers[record_id] = number
         except PayflowError as error:
-            return OwnerRequests({}, f"the list of what {owner} asked for is not what Payflow wrote: {error}")
+            return OwnerRequests(fault=f"the list of what {owner} asked for is not what Payflow wrote: {error}")
         newest = max(numbers.values(), default=0)
         if numbers and len(lines) < most and BEGINS not in numbers and min(numbers.values()) > 1:
-            return OwnerRequests({}, f"the beginning of the list of what {owner} asked for was taken away")
+            return OwnerRequests(fault=f"the beginning of the list of what {owner} asked for was taken away")
         if newest < self._seen.get(owner, 0):
-            return OwnerRequests({}, f"the list of what {owner} asked for was put back as it was")
+            return OwnerRequests(fault=f"the list of what {owner} asked for was put back as it was")
         self._saw(owner, newest)
-        return OwnerRequests(numbers)
+        return OwnerRequests(numbers, len(lines) < most)
 
     def _opened(self, owner: Owner, line: bytes) -> tuple[int, str]:
         number, _, rest = line.partition(b" ")
@@ -132,24 +133,28 @@ class RequestLists(OverLink):
     # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def begin(self) -> None:
-        """List what an older version made, once, as it is; whoever takes the mark of that away is found out."""
-        if not self._link.rows.strict:
-            return
-        if not await self._link.ask("HEXISTS", *_MARK) and await self._link.rows.read(self._link, _MARK) is None:
-            await self.believe()
-            async with self._link.rows.changing(self._link, _MARK, b"1"):
-                await self._link.ask("HSET", *_MARK, 1)
-        self.strict = True
+        """List what an older version made, once, as it is; who takes the mark of that away has nothing listed anew."""
+        self.strict = self._link.rows.strict
+        if self.strict and not await self._is_begun():
+            try:
+                await self._link.rows.read(self._link, _MARK)
+            except Forged as error:
+                log.exception("That requests are listed was taken away.", action="forged", why=str(error))
+            else:
+                await self.believe()
+
+    async def _is_begun(self) -> bool:
+        return bool(await self._link.ask("HEXISTS", *_MARK))
 
     async def believe(self) -> None:
-        """List anew, as it is, what is not as it was listed: a person says that it is right."""
-        before, self.strict = self.strict, True
-        try:
-            async for shard, owner, why in self._walk():
-                if why:
-                    await self._list_anew(shard, owner)
-        finally:
-            self.strict = before
+        """List anew, as it is, what is not as it was listed: a person says that it is right, or nobody ever did."""
+        self.strict = True
+        async for shard, owner, why in self._walk():
+            if why:
+                await self._list_anew(shard, owner)
+        if not await self._is_begun():
+            async with self._link.rows.changing(self._link, _MARK, b"1"):
+                await self._link.ask("HSET", *_MARK, 1)
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign with the newest key the lists that are sound; name the others."""

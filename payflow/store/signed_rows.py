@@ -157,7 +157,6 @@ class SignedRows:
                 await self._link.ask("HSET", keys.META, TIMED, f"{now} {rows.sign(TIMED, self._store_id, now)}")
                 await rows.begin(self._link, self._there(), adopted)
         rows.strict = True
-        await self._requests.begin()
         if not self._is_listed():
             self._listed.write_text(self._store_id, "ascii")
 

@@ -370,6 +370,7 @@ async def open_store(
         stack.callback(store.note_rows)
         await store.begin_outside()
         await store.rows.begin()
+        await records.requests.begin()
         ledger.timed_since = await store.rows.timed_since()
         await store.look_at_servers()
         await store.compare()

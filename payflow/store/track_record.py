@@ -94,11 +94,16 @@ class TrackRecords(OverRecords):
             elif isinstance(stored, Stored):
                 found.append((stored, read_event(newest).at))
         missing = self._unheld(snapshot, [stored.record for stored, _ in found])
-        if judged and self._records.requests.strict and judged not in snapshot.requests.numbers:
-            missing.append(
-                f"{judged} is not in the list of what {owner} asked for: an older version made it, or hid it"
-            )
-        return found, doubts, missing
+        return found, doubts, [*missing, *self._unlisted(snapshot, judged)]
+
+    def _unlisted(self, snapshot: OwnerSnapshot, judged: RecordId | None) -> list[str]:
+        """Name what is there and not listed, as far as older ones are: somebody cut the list off, and hid others."""
+        if not self._records.requests.strict or snapshot.requests.fault:
+            return []
+        there = [one.record.id for _, one, _ in snapshot.records if isinstance(one, Stored) and one.record.amount]
+        known = {*there, *(one for one, _ in snapshot.tombs)} if snapshot.requests.whole else set[RecordId]()
+        known |= {judged} if judged else set()
+        return [f"{one} is not in the list of requests" for one in sorted(known - snapshot.requests.numbers.keys())]
 
     async def asked_at(self, record_id: RecordId) -> Millis | None:
         """Say when a record was made, as its history says; None where that is not whole."""

@@ -38,7 +38,7 @@ local function carry_out(P, group)
     local code
     code, known[i] = operations[op[1]].check(P, unpack(op, 2))
     -- What a decision creates beside its own record may be there already.
-    if code == 'done' or (code == 'exists' and i > FIRST) then known[i] = nil elseif code then return code, i - FIRST end
+    if code and code ~= 'done' and not (code == 'exists' and i > FIRST) then return code, i - FIRST end
   end
   for i = FIRST, #group do
     local op = group[i]

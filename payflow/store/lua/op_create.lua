@@ -14,6 +14,25 @@ local function over_limit(P, owner, most_open, most_daily, open_states)
   if redis.call('SCARD', open) >= most_open then return 'open' end
 end
 
+-- Each line is signed with its number, so that it can only stand behind the one that its maker knows.
+local function check_line(P, owner, line, listed_after)
+  local asked = P .. 'asked:' .. owner
+  local newest = claimed[asked] or string.match(redis.call('LINDEX', asked, -1) or '', '^%d+') or '0'
+  if tonumber(newest) ~= listed_after then return 'behind ' .. newest end
+  claimed[asked] = string.match(ARGV[base + line], '^%d+')
+end
+
+local function write_line(P, owner, line)
+  redis.call('RPUSH', P .. 'asked:' .. owner, ARGV[base + line])
+  redis.call('LTRIM', P .. 'asked:' .. owner, -MOST_LISTED, -1)
+end
+
+-- What a decision creates beside its own record may be there already; its line is added, for the next one has its number.
+local function there_already(P, same, owner, line, listed_after)
+  if not same then return 'reused' end
+  return line and check_line(P, owner, line, listed_after) or 'exists', line and {}
+end
+
 -- An id that exists is a replay when its print is the same, and its owner and amount. A record that was forgotten is made
 -- where its money is, which may be PAID: what is not available for it is owed.
 function operations.create.check(
@@ -24,13 +43,13 @@ function operations.create.check(
   local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
   if known[1] then
     local same = (known[2] or '') == print and known[3] == owner and known[4] == asset and known[5] == units
-    return same and 'exists' or 'reused'
+    return there_already(P, same, owner, line, listed_after)
   end
   -- Of an archived record its key is left.
   local gone = redis.call('HGET', P .. 'gone', id)
   if gone then
     local asked = table.concat({ print ~= '' and print or '-', owner, asset or '-', units or '-' }, ' ')
-    return gone == asked and 'exists' or 'reused'
+    return there_already(P, gone == asked, owner, line, listed_after)
   end
   if claimed[rec] then return 'conflict' end
   local full = over_limit(P, owner, most_open, most_daily, open_states)
@@ -45,18 +64,15 @@ function operations.create.check(
   if rail and overflows_on_rail(P, rail) then return 'overflow' end
   local code = check_claims(P, id, claims)
   if code or not line then return code, { rec, owed } end
-  -- Each line is signed with its number, so that it can only stand behind the one that its maker knows.
-  local asked = P .. 'asked:' .. owner
-  local newest = claimed[asked] or string.match(redis.call('LINDEX', asked, -1) or '', '^%d+') or '0'
-  if tonumber(newest) ~= listed_after then return 'behind ' .. newest end
-  claimed[asked] = string.match(ARGV[base + line], '^%d+')
-  return nil, { rec, owed }
+  return check_line(P, owner, line, listed_after), { rec, owed }
 end
 
 function operations.create.write(
   P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, line, listed_after, posting, after_ms,
   most_open, most_daily, open_states, claims, messages, rail
 )
+  if line then write_line(P, owner, line) end
+  if not known[1] then return end
   local machine, rec, owed = machine_of(id), known[1], known[2]
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[base + event])
   local set = {
@@ -76,10 +92,6 @@ function operations.create.write(
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)
   if owed then journal(P, owner, asset, 'available', position, units, owed, id .. posting) end
-  if line then
-    redis.call('RPUSH', P .. 'asked:' .. owner, ARGV[base + line])
-    redis.call('LTRIM', P .. 'asked:' .. owner, -MOST_LISTED, -1)
-  end
   if rail then write_on_rail(P, rec, rail) end
   write_claims(P, id, claims)
   put_in(P .. 'in:' .. machine .. ':' .. state, now, id)
