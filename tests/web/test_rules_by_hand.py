@@ -271,7 +271,7 @@ async def test_what_is_left_of_an_archived_payout_must_be_theirs_and_as_it_was(r
     await rules.by_hand("ZADD", keys.past(home, other), 1, name)
     found = await rules.store.track.of(other, "payout", 9)
     assert found.requests == ()
-    assert "is not what Payflow wrote" in found.doubt
+    assert "is not in the list of requests" in found.doubt
 
 
 async def test_what_is_brought_back_counts_once_as_what_it_becomes(rules: Rules) -> None:
