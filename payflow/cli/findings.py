@@ -10,7 +10,7 @@ from rich.text import Text
 from machines.core.clock import Millis
 from machines.core.errors import PayflowError
 from machines.finding import lifecycle as s
-from machines.finding.data import FindingRecord, ProposedAct, Severity
+from machines.finding.data import FindingRecord, Severity
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.terminal import (
@@ -135,7 +135,7 @@ async def resolve(
     yes: Yes = False,
 ) -> Code:
     """Do what is proposed, after showing it; what takes two people is put before the second one."""
-    from payflow.desk.reconcile.repairs import FindingRepairs, says  # noqa: PLC0415  (half the desk)
+    from payflow.desk.reconcile.repairs import FindingRepairs, says, takes_two  # noqa: PLC0415  (half the desk)
 
     who, reconciler = await terminal.acting(payflow), _reconciler(payflow)
     chosen = await _chosen(payflow, finding_id, rail, kind)
@@ -144,7 +144,7 @@ async def resolve(
     repairs = FindingRepairs(payflow.store, reconciler)
 
     async def one_of(record: FindingRecord) -> str:
-        if record.data.act is ProposedAct.CORRECT:
+        if await takes_two(payflow.store, record):
             return await _proposed(payflow, record, reason, who)
         return (await repairs.do(record.id, who, reason, owner)).said
 

@@ -7,10 +7,13 @@ import pytest
 from machines.core.errors import NotPossible, PayflowError
 from machines.core.money import NGN, Money
 from machines.core.ports import LineKind, StatementLine, StatementPart
+from machines.core.rail_share import FINE, RailPart
 from machines.finding.data import FindingKind
 from payflow.config import Settings
+from payflow.desk.reconcile.repairs import FindingRepairs
 from payflow.desk.steering import Steering
 from payflow.store import keys
+from payflow.store.accounts import RailAccount
 from payflow.store.codec import encode
 from tests.stories.planted import OLGA, OTTO, RAIL, Forger, paid_payouts, reconciling
 from tests.stories.town import ANN, Town, open_town
@@ -82,3 +85,34 @@ async def test_what_the_rail_says_counts_in_place_of_what_a_file_said_first(sett
         assert (taken_in.lines, taken_in.found) == (1, ())
         found = (await reconciler.compare(RAIL)).found
         assert [one.data.kind for one in found] == [FindingKind.AMOUNT_DIFFERS]
+
+
+@pytest.mark.parametrize(("units", "fee"), [(100_000_000, 0), (100, 100_000_000)])
+async def test_much_that_only_a_file_says_is_booked_by_two(settings: Settings, units: int, fee: int) -> None:
+    """Somebody who operates brings a file that says that a million was put into the wallet, or taken for a transfer."""
+    async with open_town(settings, two_people_from="1000000") as town, reconciling(town) as reconciler:
+        await reconciler.compare(RAIL)
+        lines = [
+            StatementLine(name, LineKind.OTHER, Money(amount, NGN), out=False, at=town.clock.now(), fee=charged)
+            for name, amount, charged in (("much", units, fee), ("little", 100, 0))
+        ]
+        await town.time_passes(hours=25)
+        taken_in = await reconciler.take_in_file(RAIL, [StatementPart(lines[0].at, tuple(lines), {})], "march.csv")
+        found = {one.data.line: one for one in taken_in.found}
+        repairs, steering = FindingRepairs(town.store, reconciler), Steering(town.store, town.metrics)
+        await repairs.do(found["little"].id, OTTO, "small change")
+        with pytest.raises(NotPossible, match="takes two people"):
+            await repairs.do(found["much"].id, OTTO, "the bank says so")
+        booked = await on_rail(town)
+        proposal = await steering.propose_posting(found["much"].id, "the bank says so", OTTO)
+        assert "the file march.csv says so." in steering.two.says(proposal)
+        with pytest.raises(PayflowError):
+            await steering.two.confirm(proposal.digest, OTTO)
+        assert await on_rail(town) == booked
+        await steering.two.confirm(proposal.digest, OLGA)
+        assert (await on_rail(town)).fine(RailPart.FUNDED) == (units + 100) * FINE
+        assert (await on_rail(town)).fine(RailPart.FEES) == fee * FINE
+
+
+async def on_rail(town: Town) -> RailAccount:
+    return (await town.store.ledger.check()).rails[RAIL, "NGN"]

@@ -1,7 +1,8 @@
 """The one act that is proposed for each finding: what it would do, and how it is done through what the desk can do.
 
 Records are never written to: they learn what the rail says, as from any look. Only a posting to an owner's account is
-made here, by two people, once for a finding.
+made here, by two people, once for a finding; and what the rail itself did is booked, which takes two as well where much
+of it is only what a file says, that one person brought.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from payflow.desk.person import Person, because
 from payflow.desk.reconcile.comparison import Word
 from payflow.desk.reconcile.findings import Findings
 from payflow.desk.reconcile.reconciler import Reconciler
+from payflow.desk.requests import two_people_from
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -52,14 +54,14 @@ class FindingRepairs:
         record = await self._findings.read(name)
         says(record)
         finding = record.data
-        if finding.act is ProposedAct.CORRECT:
+        if await takes_two(self._store, record):
             raise NotPossible(
-                f"A posting takes two people: propose it with `payflow finding post {name} --reason WHY`."
+                f"This takes two people: `payflow finding resolve {name} --reason WHY` puts it before the second."
             )
         async with self._store.audit.doing(by.name, finding.act.value, name, reason or finding.says):
             if finding.act is ProposedAct.BOOK:
                 why = because(reason, "Say what it was with --reason: who moved it, or why the rail is right.")
-                await self._book(finding, why)
+                await _book(self._store, finding, why)
                 return Repaired(await self._findings.resolved(name, f"booked: {why}", by.name), "It is booked.")
             await self._ask(finding, by, reason, owner)
             why = await self._reconciler.explained(finding)
@@ -69,22 +71,6 @@ class FindingRepairs:
                     f"waive it: `payflow finding waive {name} --reason WHY`."
                 )
             return Repaired(await self._findings.resolved(name, why, by.name), f"Settled: {why}.")
-
-    async def _book(self, finding: Finding, why: str) -> None:
-        """Post on the rail's side what came into its wallet, was taken out, or was charged; each line once."""
-        part, reference = RailPart.FUNDED, finding.line
-        if finding.kind is FindingKind.FEE_DIFFERS:  # its line pays what a record of ours has posted already
-            part, reference = RailPart.FEES, f"fee of {finding.line}"
-        # In other currencies nobody keeps books here, nor of what is in a pool's own.
-        if finding.rail.startswith(POOL) or finding.asset not in {asset.code for asset in self._store.records.assets}:
-            return
-        book, rail, asset = self._store.ledger.book, finding.rail, finding.asset
-        if finding.fine:
-            await book(rail, asset, part, finding.fine, reference, why)
-        found = await self._store.statements.line(rail, finding.line) if part is RailPart.FUNDED else None
-        if found and found.line.fee:  # of what is nobody's of ours no record posts what it cost
-            fee = found.line.fee * FINE + found.line.fee_rest
-            await book(rail, asset, RailPart.FEES, fee, f"fee of {finding.line}", why)
 
     async def _ask(self, finding: Finding, by: Person, reason: str, owner: str) -> None:
         rail = self._reconciler.rails.get(finding.rail)
@@ -130,7 +116,36 @@ def says(record: FindingRecord) -> list[str]:
     return [f"{finding.kind}: {finding.says}", f"Proposed: {finding.act}. {does}"]
 
 
+async def _book(store: Store, finding: Finding, why: str) -> None:
+    """Post on the rail's side what came into its wallet, was taken out, or was charged; each line once."""
+    part, reference = RailPart.FUNDED, finding.line
+    if finding.kind is FindingKind.FEE_DIFFERS:  # its line pays what a record of ours has posted already
+        part, reference = RailPart.FEES, f"fee of {finding.line}"
+    # In other currencies nobody keeps books here, nor of what is in a pool's own.
+    if finding.rail.startswith(POOL) or finding.asset not in {asset.code for asset in store.records.assets}:
+        return
+    book, rail, asset = store.ledger.book, finding.rail, finding.asset
+    if finding.fine:
+        await book(rail, asset, part, finding.fine, reference, why)
+    found = await store.statements.line(rail, finding.line) if part is RailPart.FUNDED else None
+    if found and found.line.fee:  # of what is nobody's of ours no record posts what it cost
+        fee = found.line.fee * FINE + found.line.fee_rest
+        await book(rail, asset, RailPart.FEES, fee, f"fee of {finding.line}", why)
+
+
 # ── a posting, by two people ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def takes_two(store: Store, record: FindingRecord) -> bool:
+    """Whether one person is too few: for what is posted to an owner, and for much that only a file says."""
+    finding = record.data
+    if finding.act is not ProposedAct.BOOK:
+        return finding.act is ProposedAct.CORRECT
+    bands = two_people_from(store.settings, store)
+    line = await store.statements.line(finding.rail, finding.line)
+    if bands is None or line is None or not line.source:
+        return False
+    return max(abs(finding.units), line.line.fee or 0) >= bands.get(finding.asset, 0)
 
 
 def _posting(record: FindingRecord) -> tuple[Money, bool]:
@@ -146,8 +161,12 @@ async def posting_of(store: Store, metrics: Metrics, name: RecordId) -> Mapping[
     record = await Findings(store, metrics).read(name)
     if record.state != s.OPEN:
         raise NotPossible(f"{name} is {record.state}: nothing is left to do.")
-    amount, out = _posting(record)
     finding = record.data
+    if finding.act is ProposedAct.BOOK:
+        way = "booked"
+    else:
+        _, out = _posting(record)
+        way = "taken" if out else "given"
     line = await store.statements.line(finding.rail, finding.line)
     if line is None or not store.records.trusts(await store.records.read(name)):
         raise NotPossible(
@@ -155,7 +174,7 @@ async def posting_of(store: Store, metrics: Metrics, name: RecordId) -> Mapping[
             "`payflow reconcile --since`, and look again. Nothing is posted."
         )
     return {
-        "owner": finding.owner, "amount": str(amount), "way": "taken" if out else "given", "kind": finding.kind.value,
+        "owner": finding.owner, "amount": str(record.amount), "way": way, "kind": finding.kind.value,
         "says": finding.says, "source": f"the file {line.source}" if line.source else finding.rail,
     }  # fmt: skip
 
@@ -168,7 +187,13 @@ def verb(store: Store, metrics: Metrics) -> Verb:
         if dict(await posting_of(store, metrics, name)) != dict(proposal.seen):
             raise Conflict(f"{name} is not what it was when this was proposed: look again.")
         findings = Findings(store, metrics)
-        amount, out = _posting(await findings.read(name))
+        record = await findings.read(name)
+        if record.data.act is ProposedAct.BOOK:
+            async with store.audit.doing(who, POSTING, name, proposal.reason):
+                await _book(store, record.data, proposal.reason)
+                await findings.resolved(name, f"booked: {proposal.reason}", who)
+            return f"Done: {record.amount} is booked, and {name} is resolved."
+        amount, out = _posting(record)
         # Under the finding's own name: whoever dies behind it, or comes twice, posts it once.
         async with store.audit.doing(who, POSTING, name, proposal.reason):
             await store.records.fund(Owner(proposal.seen["owner"]), amount, f"{POSTING}/{name}", out=out)
@@ -180,8 +205,10 @@ def verb(store: Store, metrics: Metrics) -> Verb:
 
 def _says(proposal: Proposal) -> list[str]:
     seen = proposal.seen
-    way = (
-        f"is taken off what {seen['owner']} has" if seen["way"] == "taken" else f"becomes available to {seen['owner']}"
-    )
+    way = {
+        "taken": f"is taken off what {seen['owner']} has",
+        "given": f"becomes available to {seen['owner']}",
+        "booked": "is written down as what the rail did; no account of anybody who is paid changes",
+    }[seen["way"]]
     # One that was proposed before an upgrade names no source; it is not confirmed, but still shown.
     return [f"{seen['kind']}: {seen['says']}", f"{seen.get('source', '?')} says so.", f"{seen['amount']} {way}."]
