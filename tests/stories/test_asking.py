@@ -71,6 +71,18 @@ async def test_requests_are_taken_without_waiting_for_a_gateway_that_is_slow(tow
     assert not any(record.data.assessed for record in records)
 
 
+async def test_whoever_has_no_money_uses_up_none_of_the_calls_that_the_gateway_allows_us(town: Town) -> None:
+    await town.ann_earns("5000")
+    first = await town.ann_asks("5000")
+    await town.until_looked(first)
+    asked = list(town.bank.server.calls)
+    for _ in range(5):
+        with pytest.raises(AssertionError, match="short_balance"):
+            await town.ann_asks("100")
+    await town.time_passes(minutes=5)
+    assert [line for line in town.bank.server.calls[len(asked) :] if "resolve" in line] == []
+
+
 @pytest.mark.parametrize("choice", [v3, v4])
 async def test_an_account_that_does_not_exist_is_refused_at_the_first_look_and_the_money_is_back(
     settings: Settings, choice: Choice
