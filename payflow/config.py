@@ -215,9 +215,9 @@ class Settings(BaseModel):
     payout_rail: Literal["flutterwave", "paystack"] = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")
     """Which rail pays `bank` and `mobile_money`: flutterwave or paystack."""
     payout_minimum: str = Field(default="100", alias="PAYFLOW_PAYOUT_MINIMUM")
-    """Least amount of a payout in naira; other currencies as `100, 0.01 ETH`."""
+    """Least amount of a payout in naira; other currencies as `100, 2 GHS, 0.01 ETH`; else those of the table."""
     payout_maximum: str = Field(default="5000000", alias="PAYFLOW_PAYOUT_MAXIMUM")
-    """Largest amount of a payout in naira; other currencies as `5000000, 2 ETH`."""
+    """Largest amount of a payout in naira; other currencies as `5000000, 2 ETH`; else those of the table."""
     payout_caps: Mapping[str, str] = Field(default_factory=dict, alias="PAYFLOW_PAYOUT_CAPS")
     """JSON: what may leave in a day (UTC), by rail and in `all`, such as {"all": "20000000, 5 ETH"}; the rest waits."""
     payout_fee_bearer: Literal["platform", "provider"] = Field(default="platform", alias="PAYFLOW_PAYOUT_FEE_BEARER")
@@ -228,9 +228,11 @@ class Settings(BaseModel):
     """Payouts that one provider may ask for in any 24 hours, those taken back included; 0 for no limit."""
     two_people_from: str | None = Field(default=None, alias="PAYFLOW_TWO_PEOPLE_FROM")
     """From which amounts two reviewers must approve, and any in currencies not named; `none` for never. By default
-    `1000000, 0.5 ETH`, and never where an older version made the store."""
-    risk: Mapping[str, int] = Field(default_factory=dict, alias="PAYFLOW_RISK")
-    """JSON: thresholds of the risk rules that differ from their defaults, in kobo, such as {"most_units": 5000000}."""
+    `1000000, 0.5 ETH` and as much in other currencies, and never where an older version made the store."""
+    risk: Mapping[str, int | Mapping[str, int]] = Field(default_factory=dict, alias="PAYFLOW_RISK")
+    """JSON: thresholds of the risk rules that differ from their defaults, in kobo, such as {"most_units": 5000000}; of
+    another currency under its code: {"GHS": {"most_units": 50000, "most_units_an_hour": 100000, "most_units_a_day":
+    300000}}, in its smallest units."""
     retry_after_s: tuple[_Wait, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")
     """Seconds before each retry that happens by itself, separated by commas."""
     settle_window_s: _Wait = Field(default=120, alias="PAYFLOW_SETTLE_WINDOW_S")

@@ -74,7 +74,7 @@ class EnquiriesV3:
         wallet = _answer(wire_v3.checked(reply), FlutterwaveAnswer[WalletData]).data
         return WalletBalance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
 
-    async def account_name(self, to: Destination) -> str:
+    async def account_name(self, to: Destination, _: str = "NGN") -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
         body = encoded({"account_number": to["account_number"], "account_bank": to["bank_code"]})
         reply = wire_v3.checked(await self._client.read(HttpRequest("POST", "/accounts/resolve", body=body)))

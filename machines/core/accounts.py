@@ -23,24 +23,33 @@ class _Country:
     """Of an account or a phone, without the zero that is dialled before it."""
 
 
-# In Nigeria an account has ten digits (NUBAN), and so has a phone number without its zero.
-_COUNTRIES: Mapping[str, _Country] = {
-    "NGN": _Country("234", 10),
-    "GHS": _Country("233", 9),
-    "KES": _Country("254", 9),
-    "UGX": _Country("256", 9),
-    "TZS": _Country("255", 9),
-    "RWF": _Country("250", 9),
+# In Nigeria an account has ten digits (NUBAN), and so has a phone number without its zero. Of South Africa only banks
+# are paid, whose accounts may begin with the digits of its code: nothing is taken off them.
+_COUNTRIES: Mapping[str, tuple[_Country, ...]] = {
+    "NGN": (_Country("234", 10),),
+    "GHS": (_Country("233", 9),),
+    "KES": (_Country("254", 9),),
+    "UGX": (_Country("256", 9),),
+    "TZS": (_Country("255", 9),),
+    "RWF": (_Country("250", 9),),
+    "ZMW": (_Country("260", 9),),
+    "XAF": (_Country("237", 9),),
+    "XOF": (_Country("225", 10), _Country("221", 9)),
 }
+
+
+def phone_pattern(currency: str) -> str:
+    """Give what phone numbers look like where a currency is paid: with the country's code, without the plus."""
+    return "|".join(f"{one.code}[0-9]{{{one.national_digits}}}" for one in _COUNTRIES[currency])
 
 
 def normal_account(number: str, asset: Asset) -> str:
     """Give the normal form of an account or phone number in the country of a currency."""
     bare = _NOISE.sub("", number).upper().removeprefix("+").lstrip("0")
-    country = _COUNTRIES.get(asset.code)
-    # An account may begin with the digits of the code by itself: then it is no longer than an account.
-    if country and bare.startswith(country.code) and len(bare) > country.national_digits:
-        return bare.removeprefix(country.code).lstrip("0")
+    for country in _COUNTRIES.get(asset.code, ()):
+        # An account may begin with the digits of the code by itself: then it is no longer than an account.
+        if bare.startswith(country.code) and len(bare) > country.national_digits:
+            return bare.removeprefix(country.code).lstrip("0")
     return bare
 
 

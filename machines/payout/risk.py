@@ -2,17 +2,35 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from machines.core.clock import DAY, HOUR, Millis
+from machines.core.currencies import CURRENCIES
 from machines.core.money import MAX_UNITS, NGN, Asset, Money
 from machines.payout.data import RiskFinding
 
 
 @dataclass(frozen=True, slots=True)
+class AmountLimits:
+    """From where on amounts in one currency are looked at, in its smallest units."""
+
+    most_units: int
+    most_units_an_hour: int
+    most_units_a_day: int
+
+
+AMOUNTS: Mapping[str, AmountLimits] = {
+    code: AmountLimits(one.units(one.low_risk), one.units(one.an_hour), one.units(one.a_day))
+    for code, one in CURRENCIES.items()
+    if one.asset != NGN
+}
+"""Of currencies besides naira, where nobody set others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What an operator may set. Amounts are in kobo and say nothing of other currencies: there people always look."""
+    """What an operator may set. The amounts that stand here are in kobo; other currencies have their own."""
 
     most_units: int = 50_000_00
     """₦50,000: up to here, and with it, an amount is low risk."""
@@ -28,6 +46,14 @@ class Thresholds:
     """An amount this many times the provider's average is a spike."""
     spike_needs: int = 3
     """How many paid payouts make an average."""
+    amounts: Mapping[str, AmountLimits] = field(default_factory=lambda: AMOUNTS)
+    """By currency; in one that is not named, and is not naira, people always look."""
+
+    def of(self, asset: Asset) -> AmountLimits | None:
+        """Give the amounts in a currency; None where there are none."""
+        if asset == NGN:
+            return AmountLimits(self.most_units, self.most_units_an_hour, self.most_units_a_day)
+        return self.amounts.get(asset.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +110,18 @@ Rule = Callable[[RiskRequest, Thresholds], RiskFinding | None]
 
 def amount(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """More than the amount that rules may approve."""
-    if request.amount.asset != NGN or request.amount.units <= limits.most_units:
+    most = limits.of(request.amount.asset)
+    if most is None or request.amount.units <= most.most_units:
         return None
-    return RiskFinding("amount", f"{request.amount} is more than {Money(limits.most_units, NGN)}")
+    return RiskFinding("amount", f"{request.amount} is more than {_sum(most.most_units, request.amount.asset)}")
 
 
-def currency(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
+def currency(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """A currency in which no limits are set."""
     asset = request.amount.asset
-    return None if asset == NGN else RiskFinding("currency", f"no limits are set for amounts in {asset.code}")
+    if limits.of(asset) is not None:
+        return None
+    return RiskFinding("currency", f"no limits are set for amounts in {asset.code}")
 
 
 def verified(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
@@ -139,13 +168,14 @@ def frequency(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
 def volume(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Too much asked for in an hour or a day, this request included."""
     asset = request.amount.asset
-    if asset != NGN:
+    most = limits.of(asset)
+    if most is None:
         return None
     hour = request.history.velocity.hour_units + request.amount.units
     day = request.history.velocity.day_units + request.amount.units
-    if hour > limits.most_units_an_hour:
+    if hour > most.most_units_an_hour:
         return RiskFinding("volume", f"{_sum(hour, asset)} asked for within an hour")
-    if day > limits.most_units_a_day:
+    if day > most.most_units_a_day:
         return RiskFinding("volume", f"{_sum(day, asset)} asked for within a day")
     return None
 

@@ -6,12 +6,14 @@ from functools import partial
 
 import aiohttp
 
+from adapters.flutterwave import methods as flutterwave_methods
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.credentials import ClientToken, is_test_key
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
 from adapters.flutterwave.statement import FlutterwaveStatementV3, FlutterwaveStatementV4
 from adapters.http import LIMITS, Credential, GatewayClient, HttpLimits, SecretKey
+from adapters.paystack import methods as paystack_methods
 from adapters.paystack import wire as paystack
 from adapters.paystack.rail import Paystack
 from adapters.paystack.statement import PaystackStatement
@@ -27,6 +29,9 @@ from payflow.store.store import Store
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
 READ_PAUSE_S = LIMITS.read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
+
+
+_PAID_NOW = tuple(row for row in flutterwave_methods.V3 if row.name == "NGN bank")
 
 
 async def open_gateways(
@@ -65,8 +70,8 @@ def _flutterwave(
     rail = partial(FlutterwaveV3, marker=settings.flutterwave_test_marker) if v3 else FlutterwaveV4
     enquiries: type[EnquiriesV3 | EnquiriesV4] = EnquiriesV3 if v3 else EnquiriesV4
 
-    async def holder(destination: Destination) -> str:
-        return await enquiries(looks).account_name(destination) if destination.kind == "bank" else ""
+    async def holder(destination: Destination, currency: str) -> str:
+        return await enquiries(looks).account_name(destination, currency)
 
     async def fee_v3(amount: Money, destination: Destination) -> Money:
         return await EnquiriesV3(looks).fee(amount, "account" if destination.kind == "bank" else "mobilemoney")
@@ -85,7 +90,9 @@ def _flutterwave(
     payer = rail(looks)
     return GatewaySetup(
         payer,
-        Gateway(resolve=holder, fee=fee_v3) if v3 else Gateway(resolve=holder),  # the pages of v4 name no fee
+        Gateway(resolve=holder, fee=fee_v3, methods=_PAID_NOW)
+        if v3
+        else Gateway(resolve=holder, methods=_PAID_NOW),  # the pages of v4 name no fee
         hooks if secrets else None,
         lists=payer,
         statement=FlutterwaveStatementV3(watches) if v3 else FlutterwaveStatementV4(watches),
@@ -159,7 +166,9 @@ def _paystack(
     payer = rail(CallKind.LOOK)
     return GatewaySetup(
         payer,
-        Gateway(),  # a destination is checked when its recipient is made, which is part of paying
+        Gateway(
+            methods=paystack_methods.METHODS[:1]
+        ),  # a destination is checked when its recipient is made, which is part of paying
         hooks,
         lists=payer,
         statement=PaystackStatement(client(CallKind.WATCH)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machines.core.clock import SystemClock
+from machines.core.currencies import assets_with
 from machines.core.errors import StoreUnfit
 from machines.core.lifecycle import Lifecycle
 from machines.core.machine import AnyMachine
@@ -165,11 +166,11 @@ def scopes_of(rails: Iterable[str], lanes: Iterable[str]) -> tuple[str, ...]:
 
 
 def assets_of(settings: Settings) -> Assets:
-    """Name what the ledger keeps books in: the tokens of lanes beside what every ledger knows."""
+    """Name what the ledger keeps books in: ether, the currencies of the table, the tokens of lanes."""
     declared = {
         (code, token.ledger_decimals) for lane in settings.lanes.values() for code, token in lane.tokens.items()
     }
-    return Assets((NGN, ETH, *(Asset(code, decimals) for code, decimals in sorted(declared))))
+    return Assets((NGN, ETH, *assets_with(Asset(code, decimals) for code, decimals in sorted(declared))))
 
 
 def _coins(files: Sequence[Path]) -> list[str]:

@@ -10,6 +10,7 @@ import structlog
 from machines.core.clock import DAY, HOUR, SECOND, Millis
 from machines.core.errors import BadInput, Conflict, NotFound, PayflowError, RailClosed, Rejected, Retryable
 from machines.core.ids import RecordId
+from machines.core.methods import PayMethod
 from machines.core.money import Money
 from machines.core.ports import Destination, Lists, Notice, Rail, RailStatement
 from machines.payout import facts as f
@@ -38,7 +39,7 @@ Wallet = Callable[[], Awaitable[Sequence[Money]]]
 """Asks a rail what its wallets hold."""
 
 
-async def _nobody(_: Destination) -> str:
+async def _nobody(_: Destination, __: str) -> str:
     return ""
 
 
@@ -52,10 +53,16 @@ class Gateway:
 
     check: Callable[[Destination], object] = lambda _: None
     """Refuses what anybody can see to be wrong: nobody is asked."""
-    resolve: Callable[[Destination], Coroutine[Any, Any, str]] = _nobody
-    """Gives the name on the account; raises `Rejected` when there is no such account."""
+    resolve: Callable[[Destination, str], Coroutine[Any, Any, str]] = _nobody
+    """Gives the name on the account, in a currency; raises `Rejected` when there is no such account."""
     fee: Callable[[Money, Destination], Coroutine[Any, Any, Money]] = _nothing
     """Says what the gateway takes for a transfer."""
+    methods: tuple[PayMethod, ...] = ()
+    """What it pays, by currency and method."""
+
+    def row(self, currency: str, method: str) -> PayMethod | None:
+        """Find how it pays a currency by a method; None where it does not."""
+        return next((row for row in self.methods if (row.currency, row.method) == (currency, method)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +130,11 @@ class FirstLook:
         if gateway is None or amount is None:
             return None
         destination = self._seals.open(record.data.sealed, record.id)
+        row = gateway.row(amount.asset.code, record.data.method)
         patient = now - record.created_at < GIVES_UP_AFTER_MS
         holder, fee, given_up = "", Money(0, amount.asset), False
         try:
-            holder = await gateway.resolve(destination)
+            holder = await gateway.resolve(destination, amount.asset.code) if row is not None and row.resolves else ""
         except Retryable as error:
             if patient:
                 raise

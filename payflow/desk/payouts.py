@@ -22,7 +22,8 @@ from machines.core.errors import (
 )
 from machines.core.facts import Fact, Proof, Read, Reading
 from machines.core.ids import Owner, RecordId, called, derived_id, fresh_id, parse_id
-from machines.core.money import NGN, Asset, Money
+from machines.core.methods import PayMethod
+from machines.core.money import Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord, who_asked
@@ -31,6 +32,7 @@ from machines.payout.permit import by_person
 from payflow.config import Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import Gateway, print_of
+from payflow.desk.methods import MethodTable, PayRoute
 from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.records import FactSource, tell
@@ -105,6 +107,7 @@ class Desk:
         self._settings = settings
         self._limits = RequestLimits(settings.payout_most_open, settings.payout_most_daily)
         self._bounds = Bounds(settings, store.records.assets)
+        self.methods = MethodTable(gateways, settings, store.records.assets)
 
     # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,7 +123,7 @@ class Desk:
             data, amount = known.data, known.amount
         else:
             asked = ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
-            amount = self._bounds.check(asked)
+            amount = self._bounds.check(asked, self.methods.route(asked.asset.code, ask.method).row)
             if ask.asker is not None:
                 ask.asker.refuse_above(amount)
             data = await self._data(ask, amount, payout_id)
@@ -163,15 +166,11 @@ class Desk:
         return Money(account.available if account else 0, asset)
 
     async def _data(self, ask: Ask, amount: Money, payout_id: RecordId) -> PayoutData:
-        rail = self.rail_of(ask.method)
-        if (amount.asset != NGN) != (ask.method == "ethereum"):
-            raise BadInput(f"{amount.asset.code} cannot be paid by {ask.method}.")
+        route = self.methods.route(amount.asset.code, ask.method)
         destination = ask.destination or await self._usual(ask)
-        if destination.kind != ask.method:
-            raise BadInput(f"The destination is of kind {destination.kind}, the method is {ask.method}.")
-        self._gateways[rail].check(destination)
+        self._check(route, destination)
         return PayoutData(
-            rail=rail,
+            rail=route.rail,
             method=ask.method,
             sealed=self.store.seals.seal(destination, payout_id),
             shown=shown(destination),
@@ -183,20 +182,12 @@ class Desk:
             place=self.store.seals.place(destination),
         )
 
-    def rail_of(self, method: str) -> str:
-        """Tell which rail pays a method, or refuse."""
-        rail = self._rails().get(method)
-        if rail is None or rail not in self._gateways:
-            raise BadInput(f"{method!r} is no way to be paid here: use {' or '.join(self.methods()) or 'nothing yet'}.")
-        return rail
-
-    def methods(self) -> list[str]:
-        """List the ways to be paid here."""
-        return [method for method, rail in self._rails().items() if rail in self._gateways]
-
-    def _rails(self) -> dict[str, str]:
-        rail = self._settings.payout_rail
-        return {"bank": rail, "mobile_money": rail, "ethereum": "ethereum"}
+    def _check(self, route: PayRoute, destination: Destination) -> None:
+        """Refuse a destination that the row of the table cannot pay."""
+        if destination.kind != route.row.destination_kind:
+            raise BadInput(f"The destination is of kind {destination.kind}, the method is {route.row.method}.")
+        route.row.check(destination)
+        self._gateways[route.rail].check(destination)
 
     async def _usual(self, ask: Ask) -> Destination:
         profile = await self.profiles.read(ask.owner)
@@ -300,8 +291,14 @@ class Desk:
             raise BadInput(f"The rail {record.data.rail} is not set up: nothing can be sent through it.")
         if record.amount is None:
             raise BadInput(f"{payout_id} has no amount.")
+        row = gateway.row(record.amount.asset.code, record.data.method)
+        if row is None:
+            raise BadInput(
+                f"{record.amount.asset.code} cannot be paid by {record.data.method} through {record.data.rail}."
+            )
+        row.check(destination)
         gateway.check(destination)
-        holder = await _holder(gateway, destination)
+        holder = await _holder(gateway, row, destination)
         arrives = Money(record.data.send_units, record.amount.asset)
         seals = self.store.seals
         fingerprint = print_of(seals, record.amount, destination, arrives, holder)
@@ -362,11 +359,13 @@ def yes_of(store: Store, record: PayoutRecord, by: str, at: Millis) -> str:
     return by_person(store.permit_keys, record, place, by, at)
 
 
-async def _holder(gateway: Gateway, destination: Destination) -> str:
+async def _holder(gateway: Gateway, row: PayMethod, destination: Destination) -> str:
     """Ask whose account it is, for a moment: a gateway that does not answer stops nobody, and reviewers see that."""
+    if not row.resolves:
+        return ""
     try:
         async with asyncio.timeout(ENQUIRY_S):
-            return await gateway.resolve(destination)
+            return await gateway.resolve(destination, row.currency)
     except (TimeoutError, Retryable):
         return ""
 

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from machines.core.clock import DAY, SECOND
+from machines.core.currencies import CURRENCIES, currencies
 from machines.core.errors import BadAmount, BadInput, BadSettings, ShortBalance
-from machines.core.money import NGN, Assets, Money
+from machines.core.methods import LONGEST_LINE, SOMETHING, PayMethod
+from machines.core.money import ETH, NGN, Assets, Money
 from machines.core.ports import Destination
 from machines.payout import lifecycle as s
 from machines.payout.policy import PayoutPolicy
-from machines.payout.risk import Thresholds
+from machines.payout.risk import AMOUNTS, AmountLimits, Thresholds
 from payflow.config import PollerSettings, Settings
 from payflow.store.store import Store
 
@@ -22,12 +24,27 @@ class Bounds:
     """The least and the largest amount; a currency without a bound may have any amount."""
 
     def __init__(self, settings: Settings, assets: Assets) -> None:
-        self._least = amounts_of("PAYFLOW_PAYOUT_MINIMUM", settings.payout_minimum, assets)
-        self._most = amounts_of("PAYFLOW_PAYOUT_MAXIMUM", settings.payout_maximum, assets)
+        # The settings' own defaults say what naira have: whoever wrote amounts without naira has no bound for them.
+        others = [one for one in currencies(assets) if one.asset != NGN]
+        self._least = {one.asset.code: Money.parse(one.minimum, one.asset) for one in others}
+        self._least |= amounts_of("PAYFLOW_PAYOUT_MINIMUM", settings.payout_minimum, assets)
+        self._most = {one.asset.code: Money.parse(one.maximum, one.asset) for one in others}
+        self._most |= amounts_of("PAYFLOW_PAYOUT_MAXIMUM", settings.payout_maximum, assets)
 
-    def check(self, amount: Money) -> Money:
+    def of(self, code: str, row: PayMethod | None = None) -> tuple[Money | None, Money | None]:
+        """Give the least and the most of one payout: what the settings say, or what the rail itself does."""
+        least, most = self._least.get(code), self._most.get(code)
+        if row is not None and row.minimum:
+            own = Money.parse(row.minimum, CURRENCIES[code].asset)
+            least = own if least is None or least < own else least
+        if row is not None and row.maximum:
+            own = Money.parse(row.maximum, CURRENCIES[code].asset)
+            most = own if most is None or own < most else most
+        return least, most
+
+    def check(self, amount: Money, row: PayMethod | None = None) -> Money:
         """Let an amount through that may be asked for."""
-        least, most = (bounds.get(amount.asset.code) for bounds in (self._least, self._most))
+        least, most = self.of(amount.asset.code, row)
         if least and amount < least:
             raise BadAmount(f"{amount} is less than the smallest payout, {least}.")
         if most and most < amount:
@@ -38,17 +55,25 @@ class Bounds:
 
 
 NEVER = "none"
-BANDS = "1000000, 0.5 ETH"
-"""From which amounts on two must approve in an installation that began with this version or a later one."""
+BAND_OF_ETHER = Money.parse("0.5", ETH)
+BANDS = ", ".join([f"{one.two_people_from} {code}" for code, one in CURRENCIES.items()] + [f"0.5 {ETH.code}"])
+"""From which amounts on two must approve in an installation that began with a version that says so."""
 
 
 def two_people_from(settings: Settings, store: Store) -> Mapping[str, int] | None:
     """By asset from how many units on two reviewers must approve; None for never, which older installations keep."""
-    text = settings.two_people_from or (BANDS if store.two_people_at_first else NEVER)
-    if text == NEVER:
+    if not settings.two_people_from:
+        return _bands(store.records.assets) if store.two_people_at_first else None
+    if settings.two_people_from == NEVER:
         return None
-    bounds = amounts_of("PAYFLOW_TWO_PEOPLE_FROM", text, store.records.assets)
+    bounds = amounts_of("PAYFLOW_TWO_PEOPLE_FROM", settings.two_people_from, store.records.assets)
     return {code: bound.units for code, bound in bounds.items()}
+
+
+def _bands(assets: Assets) -> Mapping[str, int]:
+    """Say from which amounts on two must approve where nobody set any."""
+    fiat = {one.asset.code: one.units(one.two_people_from) for one in currencies(assets)}
+    return fiat | {ETH.code: BAND_OF_ETHER.units}
 
 
 def payout_policy(settings: Settings) -> PayoutPolicy:
@@ -82,12 +107,15 @@ def payout_pollers(settings: Settings) -> dict[str, PollerSettings]:
 
 def risk_thresholds(settings: Settings) -> Thresholds:
     """Say from where on the rules find something."""
-    known: dict[str, Any] = dict(settings.risk)
+    known: dict[str, Any] = {name: one for name, one in settings.risk.items() if isinstance(one, int)}
     try:
-        return Thresholds(**known)
+        amounts = {code: AmountLimits(**one) for code, one in settings.risk.items() if not isinstance(one, int)}
+        return Thresholds(**known, amounts={**AMOUNTS, **amounts})
     except TypeError as error:
-        names = ", ".join(Thresholds.__dataclass_fields__)
-        raise BadSettings(f"PAYFLOW_RISK names a threshold that does not exist: use {names}.") from error
+        names = [name for name in Thresholds.__dataclass_fields__ if name != "amounts"]
+        text = f"PAYFLOW_RISK names a threshold that does not exist: use {', '.join(names)}; or, under the code of a "
+        text += f"currency, all of {', '.join(AmountLimits.__dataclass_fields__)}."
+        raise BadSettings(text) from error
 
 
 def amounts_of(name: str, text: str, assets: Assets) -> Mapping[str, Money]:
@@ -103,20 +131,34 @@ def amounts_of(name: str, text: str, assets: Assets) -> Mapping[str, Money]:
     return found
 
 
-# One line that looks like what it is: no control characters, no line ends, nothing that turns the direction of writing.
-_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
-SEEN = f"^{_UNSEEN}"
-SOMETHING = rf"^[{SEEN}]*[^\s{_UNSEEN}][{SEEN}]*$"
-LONGEST_LINE = 100
-
 PARTS: Mapping[str, str] = {
     "bank_code": r"^[A-Za-z0-9_-]{2,20}$",
     "account_number": r"^[A-Za-z0-9+]{4,34}$",
     "account_name": SOMETHING,
     "branch_code": r"^[A-Za-z0-9_-]{1,20}$",
     "address": r"^0x[0-9a-fA-F]{40}$",
+    "first_name": SOMETHING,
+    "last_name": SOMETHING,
+    "email": r"^[^\s@]{1,60}@[^\s@]{1,80}$",
+    "phone": r"^\+?[0-9]{7,15}$",
+    "street": SOMETHING,
+    "street_number": r"^[A-Za-z0-9 /-]{1,10}$",
+    "postal_code": r"^[A-Za-z0-9 -]{2,12}$",
+    "city": SOMETHING,
+    "country": r"^[A-Z]{2}$",
+    "bank_name": SOMETHING,
+    "swift_code": r"^[A-Z0-9]{8,11}$",
+    "routing_number": r"^[A-Za-z0-9]{6,13}$",
+    "account_type": r"^[a-z]{4,20}$",
+    "sender_name": SOMETHING,
+    "sender_country": r"^[A-Z]{2}$",
+    "sender_phone": r"^\+?[0-9]{7,15}$",
 }
-"""A pattern for each, in their order."""
+"""A pattern for each, in their order; what a row of the rails' tables asks of it beyond that stands there."""
+
+
+OF_A_BANK = frozenset({"branch_code", "routing_number", "swift_code", "bank_name"})
+"""What says nothing of an account at another bank."""
 
 
 def with_account(before: Destination, account: str, bank: str = "", name: str = "") -> Destination:
@@ -124,10 +166,14 @@ def with_account(before: Destination, account: str, bank: str = "", name: str = 
     if before.kind == "ethereum":
         return _checked(before.kind, {"address": account})
     fields = dict(before.fields)
-    parts = {"bank_code": bank or fields.get("bank_code", ""), "account_number": account}
+    parts = {key: text for key, text in fields.items() if key not in OF_A_BANK} | {"account_number": account}
+    if bank:
+        parts["bank_code"] = bank
     if name:
         parts["account_name"] = name
-    if "branch_code" in fields and parts["bank_code"] == fields.get("bank_code"):
+    else:
+        parts.pop("account_name", None)
+    if "branch_code" in fields and parts.get("bank_code") == fields.get("bank_code"):
         parts["branch_code"] = fields["branch_code"]
     return _checked(before.kind, parts)
 

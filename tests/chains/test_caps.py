@@ -10,8 +10,8 @@ from machines.transaction import lifecycle as s
 from machines.transaction.caps import Cap, cost_wei, set_aside
 from machines.transaction.data import ETHER
 from machines.transaction.policy import FeePolicy
-from payflow.app.lanes import policy_of
 from payflow.config import LaneSettings
+from payflow.desk.lane_policy import policy_of
 from tests.chain import GWEI, LANE, Anvil
 from tests.lanes import Station
 

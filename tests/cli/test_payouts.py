@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from adapters.flutterwave.methods import V3
 from machines.core.errors import Rejected
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
@@ -53,7 +54,7 @@ ACCOUNT = Destination("bank", (("bank_code", "044"), ("account_number", "0690000
 class Bank:
     """Knows every account but one; every transfer that it was asked for failed."""
 
-    async def resolve(self, destination: Destination) -> str:
+    async def resolve(self, destination: Destination, currency: str) -> str:
         if destination["account_number"] == "0000000000":
             raise Rejected("There is no such account.")
         return "ANN A."
@@ -72,7 +73,7 @@ class Bank:
 async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: AsyncExitStack) -> Parts:
     """The payout machine without the outside world."""
     bank = Bank()
-    told = Gateway(resolve=bank.resolve)
+    told = Gateway(resolve=bank.resolve, methods=V3)
     looks = PayoutActs(
         {"flutterwave": bank},
         ProviderHistories(store),

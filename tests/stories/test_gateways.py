@@ -57,7 +57,7 @@ async def test_a_gateway_that_is_set_up_pays_and_its_webhook_is_known_from_a_for
 async def pays(setup: GatewaySetup, bank: SimulatedGateway, clock: FixedClock) -> None:
     """Ask whose the account is, pay it, and see that the money came."""
     to, amount = Destination("bank", (("bank_code", "044"), ("account_number", "0123456789"))), Money(1_250_50, NGN)
-    await setup.gateway.resolve(to)
+    await setup.gateway.resolve(to, "NGN")
     assert (await setup.gateway.fee(amount, to)).asset == NGN
     wanted = Payment(PaymentKey("payout-03-abcdefgh23456777-1"), to, amount)
     handle = await setup.rail.submit(await setup.rail.prepare(wanted))

@@ -2,8 +2,10 @@
 
 import pytest
 
+from machines.core.currencies import CURRENCIES, assets_with
 from machines.core.errors import BadAmount, BadSettings, ShortBalance
-from machines.core.money import ETH, NGN, Assets, Money
+from machines.core.methods import PayMethod
+from machines.core.money import ETH, NGN, Asset, Assets, Money
 from payflow.config import load
 from payflow.desk.requests import Bounds
 
@@ -35,6 +37,40 @@ def test_each_currency_may_have_bounds_of_its_own() -> None:
     for text in ("0.009999999", "2.000000001"):
         with pytest.raises(BadAmount, match="est payout, ETH"):
             both.check(Money.parse(text, ETH))
+
+
+FIAT = Assets(one.asset for one in CURRENCIES.values())
+
+
+@pytest.mark.parametrize("code", [code for code in CURRENCIES if code != "NGN"])
+def test_a_currency_of_the_table_has_its_bounds_until_a_setting_names_others(code: str) -> None:
+    one = CURRENCIES[code]
+    least, most = Money.parse(one.minimum, one.asset), Money.parse(one.maximum, one.asset)
+    usual, own = Bounds(load({}), FIAT), Bounds(load({}, payout_maximum=f"5000000, 2 {code}"), FIAT)
+    assert usual.of(code) == (least, most)
+    for beyond in (Money(least.units - 1, one.asset), Money(most.units + 1, one.asset)):
+        with pytest.raises(BadAmount, match="est payout"):
+            usual.check(beyond)
+    assert own.of(code) == (least, Money.parse("2", one.asset))
+
+
+def test_whoever_set_amounts_without_naira_has_no_bound_in_naira_as_ever() -> None:
+    assert Bounds(load({}, payout_maximum="10 GHS"), FIAT).of("NGN") == (Money.parse("100", NGN), None)
+
+
+def test_a_rail_of_a_row_may_take_less_than_the_settings_and_more() -> None:
+    row = PayMethod("KES", "mobile_money", (), "", minimum="50", maximum="250000")
+    least, most = Bounds(load({}), FIAT).of("KES", row)
+    assert (str(least), str(most)) == ("KES 50.00", "KES 250000.00")
+    wide = PayMethod("KES", "mobile_money", (), "", minimum="1", maximum="9000000")
+    assert Bounds(load({}), FIAT).of("KES", wide) == Bounds(load({}), FIAT).of("KES")
+
+
+def test_a_token_that_an_operator_called_like_a_currency_keeps_its_decimals_and_has_no_bounds() -> None:
+    mine = Asset("USD", 6)
+    books = Assets(assets_with([mine]))
+    assert books["USD"] == mine
+    assert Bounds(load({}), books).of("USD") == (None, None)
 
 
 def test_all_of_nothing_is_nothing_to_ask_for() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from machines.core.clock import DAY, Millis
-from machines.core.money import ETH, NGN, Money
+from machines.core.currencies import CURRENCIES
+from machines.core.money import ETH, Money
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
@@ -30,8 +31,10 @@ class PlatformGrant:
 
 
 AT_FIRST = PlatformGrant(
-    daily={NGN.code: Money.parse("10000000", NGN).units, ETH.code: Money.parse("10", ETH).units},
-    verified={NGN.code: Money.parse("250000", NGN).units, ETH.code: Money.parse("0.25", ETH).units},
+    daily={code: one.units(one.platform_daily) for code, one in CURRENCIES.items()}
+    | {ETH.code: Money.parse("10", ETH).units},
+    verified={code: one.units(one.platform_verified) for code, one in CURRENCIES.items()}
+    | {ETH.code: Money.parse("0.25", ETH).units},
 )
 """What a platform without a grant may do in a store that was made by this version or a later one."""
 

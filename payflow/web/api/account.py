@@ -12,10 +12,11 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from machines.core.clock import DAY, SECOND, Millis
+from machines.core.currencies import CURRENCIES
 from machines.core.errors import PayflowError, ReservedOwner
 from machines.core.ids import Owner, parse_id
 from machines.core.lifecycle import Position
-from machines.core.money import Money
+from machines.core.money import NGN, Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE, Desk
@@ -156,7 +157,9 @@ class AccountsApi:
     async def balances(self, caller: Caller, owner: Owner) -> answers.Balances:
         """Tell what an owner has, in every currency."""
         accounts = await self._store.ledger.account(owner)
-        balances = [answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._assets]
+        # A currency of the table in which nothing ever happened to them is no balance of theirs.
+        shown = (one for one in self._assets if one == NGN or one.code in accounts or one.code not in CURRENCIES)
+        balances = [answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in shown]
         return answers.Balances(owner=caller.calls(owner), balances=balances)
 
     async def earnings(self, call: EndpointCall[NoBody, EarningsAsked]) -> JsonReply:

@@ -19,8 +19,9 @@ from adapters.notify.contacts import LONGEST, PATTERN
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadAmount
 from machines.core.ids import RecordId
+from machines.core.methods import LONGEST_LINE, SEEN, SOMETHING
 from machines.core.money import Asset, Assets, Money
-from payflow.desk.requests import LONGEST_LINE, PARTS, SEEN, SOMETHING
+from payflow.desk.requests import PARTS
 from payflow.store.listing import ListCursor
 from payflow.web.http import problems
 from payflow.web.http.problems import Problem

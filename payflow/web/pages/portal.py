@@ -88,9 +88,9 @@ class Portal:
         return await self._frame.page(
             visit, "portal.html", title="Your payouts", payouts=payouts.payouts, following=payouts.next,
             first=not cursor, means=MEANS, takes_back=TAKEN_BACK, bad=BAD, thousands=thousands,
-            balances=_worth_showing(balances.balances), methods=self._desk.methods(),
+            balances=_worth_showing(balances.balances), methods=self._desk.methods.methods(),
             usual=f"{shown(usual)} ({plain(usual.kind)})" if usual else "", key=secrets.token_urlsafe(16),
-            currencies=[asset.code for asset in self._desk.store.records.assets],
+            currencies=list(dict.fromkeys(route.row.currency for route in self._desk.methods)),
             months=_months(await self._desk.store.records.now()),
         )  # fmt: skip
 

@@ -7,8 +7,23 @@ from typing import Any
 import pytest
 
 from machines.core.clock import DAY, HOUR, Millis
+from machines.core.currencies import CURRENCIES
+from machines.core.errors import BadSettings
 from machines.core.money import ETH, MAX_UNITS, NGN, Money
-from machines.payout.risk import CALM, RULES, ProviderHistory, RiskRequest, Thresholds, Velocity, assess, same_name
+from machines.payout.risk import (
+    AMOUNTS,
+    CALM,
+    RULES,
+    AmountLimits,
+    ProviderHistory,
+    RiskRequest,
+    Thresholds,
+    Velocity,
+    assess,
+    same_name,
+)
+from payflow.config import load
+from payflow.desk.requests import risk_thresholds
 
 NOW = Millis(1_800_000_000_000)
 LIMITS = Thresholds()
@@ -121,6 +136,35 @@ def test_an_operator_may_set_every_threshold() -> None:
 def test_the_largest_sums_can_be_told() -> None:
     asked = RiskRequest(Money(MAX_UNITS, NGN), replace(GOOD, velocity=Velocity(1, MAX_UNITS, 1, MAX_UNITS)), NOW)
     assert {"amount", "volume", "spike"} <= set(codes(asked))
+
+
+@pytest.mark.parametrize("code", [code for code in CURRENCIES if code != "NGN"])
+def test_each_currency_of_the_table_has_limits_of_its_own(code: str) -> None:
+    one = CURRENCIES[code]
+
+    def found(units: int, before: int = 0, limits: Thresholds = LIMITS) -> list[str]:
+        velocity = Velocity(1, before, 1, before)
+        return codes(
+            RiskRequest(Money(units, one.asset), replace(GOOD, velocity=velocity, average_units=0), NOW), limits
+        )
+
+    low, hour = one.units(one.low_risk), one.units(one.an_hour)
+    assert found(low) == []
+    assert found(low + 1) == ["amount"]
+    assert found(1, hour - 1) == []
+    assert found(1, hour) == ["volume"]
+    assert found(low, limits=Thresholds(amounts={})) == ["currency"]
+
+
+def test_limits_of_a_currency_are_set_all_together_or_the_setting_is_refused() -> None:
+    own = '{"most_units": 1, "ETH": {"most_units": 5, "most_units_an_hour": 6, "most_units_a_day": 7}}'
+    limits = risk_thresholds(load({"PAYFLOW_RISK": own}))
+    assert limits.of(ETH) == AmountLimits(5, 6, 7)
+    assert limits.of(NGN) == AmountLimits(1, 100_000_00, 300_000_00)
+    assert limits.of(CURRENCIES["GHS"].asset) == AMOUNTS["GHS"]
+    for wrong in ('{"ETH": {"most_units": 5}}', '{"amounts": 5}', '{"GHS": {"most": 1}}'):
+        with pytest.raises(BadSettings, match="PAYFLOW_RISK"):
+            risk_thresholds(load({"PAYFLOW_RISK": wrong}))
 
 
 @pytest.mark.parametrize("gwei", [1, 50_000_00, 50_000_01, MAX_UNITS])

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from adapters.flutterwave.methods import V3
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput, Rejected, Retryable
 from machines.core.facts import Reading
@@ -63,7 +64,7 @@ class SmallRail:
         self.known: dict[str, Payment] = {}
         self.looks: Counter[str] = Counter()
         self.settled: set[str] = set()
-        self.told = Gateway(resolve=self.resolve, fee=self.fee)
+        self.told = Gateway(resolve=self.resolve, fee=self.fee, methods=V3)
 
     async def prepare(self, payment: Payment) -> Payment:
         """Need nothing."""
@@ -87,7 +88,7 @@ class SmallRail:
             return Pending()
         return Settled(Evidence("small rail", payment.key))
 
-    async def resolve(self, destination: Destination) -> str:
+    async def resolve(self, destination: Destination, currency: str) -> str:
         """Say whose account it is."""
         account = dict(destination.fields).get("account_number")
         if account == NOBODYS:
