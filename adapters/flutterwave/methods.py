@@ -4,7 +4,7 @@
 of ours here; the wire knows its own. Fees and limits are what its pages and samples show; none where they show none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from machines.core.accounts import phone_pattern
 from machines.core.methods import (
@@ -78,6 +78,15 @@ HOUSE = MethodField(
 )
 MAIL = MethodField("email", "Their mail address", "name@example.com", EMAIL, "ada@example.com")
 
+ITSELF = "flutterwave"
+"""What stands in the place of a bank where money goes to another merchant's wallet."""
+_OF_SENDER = {"sender_name": "sender", "sender_country": "sender_country", "sender_phone": "mobile_number"}
+_ABROAD = {
+    ACCOUNT: "account_number", "routing_number": "routing_number", "swift_code": "swift_code",
+    "bank_name": "bank_name", HOLDER: "beneficiary_name", "country": "beneficiary_country",
+}  # fmt: skip
+_AT_HOME = {"postal_code": "postal_code", "street_number": "street_number", "street": "street_name", "city": "city"}
+
 _NETWORKS = {
     "GHS": ("MTN", "VODAFONE", "TELECEL", "AIRTELTIGO", "AIRTEL", "TIGO"),
     "KES": ("MPS", "MPX"),
@@ -124,7 +133,7 @@ def _banks() -> Iterable[PayMethod]:
     yield PayMethod("ZAR", BANK, (_code("FNB"), digits, _holder(), *person), TEST_V3, fees=(FeeStep("", "10"),))
 
 
-def _abroad() -> Iterable[PayMethod]:
+def _overseas() -> Iterable[PayMethod]:
     fees = (FeeStep("", "35"),)
     dollars = (
         _account("4 to 17 letters and digits", r"[A-Za-z0-9]{4,17}", "09182972BH"),
@@ -176,8 +185,29 @@ def _wallets(currencies: Iterable[str]) -> Iterable[PayMethod]:
 
 
 def _all() -> Sequence[PayMethod]:
-    found = [*_banks(), *_abroad(), *_phones()]
+    found = [*_banks(), *_overseas(), *_phones()]
     return (*found, *_wallets(dict.fromkeys(row.currency for row in found)))
+
+
+META: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("KES", BANK): _OF_SENDER,
+    ("KES", MOBILE_MONEY): _OF_SENDER,
+    ("ZAR", BANK): {
+        "first_name": "first_name", "last_name": "last_name", "email": "email", "phone": "mobile_number",
+        "street": "recipient_address",
+    },
+    ("USD", BANK): _ABROAD | {"street": "beneficiary_address", "email": "email", "account_type": "account_type"},
+    ("EUR", BANK): _ABROAD | _AT_HOME,
+    ("GBP", BANK): _ABROAD | _AT_HOME,
+}  # fmt: skip
+"""What of a destination goes into `meta`, and what it is called there."""
+
+
+def kind_of(currency: str, bank: str) -> str:
+    """Tell by where the money went what kind of destination it was: transfers do not say it."""
+    if bank == ITSELF:
+        return WALLET
+    return MOBILE_MONEY if bank in _NETWORKS.get(currency, ()) else BANK
 
 
 V3 = tuple(_all())

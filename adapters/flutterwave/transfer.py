@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from adapters.flutterwave.codec import RAIL, ledger_units
+from adapters.flutterwave.methods import ITSELF, META, kind_of
 from adapters.http import plain
 from machines.core.accounts import same_account
 from machines.core.errors import Contradiction, OtherPayee, OutcomeUnknown, Rejected
+from machines.core.methods import ACCOUNT, BANK, BANK_CODE, HOLDER, MOBILE_MONEY, WALLET
 from machines.core.money import Assets
 from machines.core.ports import (
     Cause,
@@ -56,10 +58,6 @@ _RETRY = re.compile(r"(?:_RETRY_[0-9]{1,6})+$")
 MARKER = re.compile(r"_PMCK(?:DU_[0-9]{1,4}|_ST_F(?:DU_[0-9]{1,4})?)?")
 _MARKED = re.compile(rf"{MARKER.pattern}(?=(?:_RETRY_[0-9]{{1,6}})*$)")
 
-_ACCOUNT_FIELD = "account_number"
-_BANK_FIELD = "bank_code"
-_KINDS = frozenset({"bank", "mobile_money"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlutterwaveTransfer:
@@ -94,19 +92,29 @@ class FlutterwaveAccount:
     name: str
     branch: str
     kind: str
+    meta: tuple[tuple[str, str], ...] = ()
+    """What else it wants to know, as it calls it."""
+    abroad: bool = False
+    """Whether account and bank stand among that alone."""
 
 
 def account_of(payment: Payment) -> FlutterwaveAccount:
     """Read the destination of a payment, or say why this rail cannot pay there."""
-    fields = dict(payment.to.fields)
-    bank, number = fields.get(_BANK_FIELD, ""), fields.get(_ACCOUNT_FIELD, "")
-    if payment.to.kind not in _KINDS:
-        raise Rejected(f"Flutterwave cannot pay to {payment.to.kind}: only to a bank account or mobile money.")
-    if not bank or not number:
-        raise Rejected(f"The destination needs {_BANK_FIELD} and {_ACCOUNT_FIELD}.")
-    return FlutterwaveAccount(
-        bank, number, fields.get("account_name", ""), fields.get("branch_code", ""), payment.to.kind
-    )
+    fields, kind, currency = dict(payment.to.fields), payment.to.kind, payment.amount.asset.code
+    bank, number = fields.get(BANK_CODE, ITSELF if kind == WALLET else ""), fields.get(ACCOUNT, "")
+    if kind not in {BANK, MOBILE_MONEY, WALLET}:
+        raise Rejected(
+            f"Flutterwave cannot pay to {kind}: only to a bank account, mobile money or a wallet of its own."
+        )
+    wanted = META.get((currency, kind), {})
+    abroad = ACCOUNT in wanted
+    if not number or not (bank or abroad):
+        raise Rejected(f"The destination needs {BANK_CODE} and {ACCOUNT}.")
+    missing = [name for name in wanted if not fields.get(name)]
+    if missing:
+        raise Rejected(f"{currency} by {kind} needs {', '.join(missing)}.")
+    meta = tuple((theirs, fields[ours]) for ours, theirs in wanted.items())
+    return FlutterwaveAccount(bank, number, fields.get(HOLDER, ""), fields.get("branch_code", ""), kind, meta, abroad)
 
 
 def check_payable(payment: Payment, least: int, most: int) -> None:
@@ -141,7 +149,7 @@ def check_ours(transfer: FlutterwaveTransfer, payment: Payment) -> FlutterwaveTr
             rail=RAIL,
         )
     # Bank codes are not compared: one bank answers to several.
-    ours = dict(payment.to.fields).get(_ACCOUNT_FIELD, "")
+    ours = dict(payment.to.fields).get(ACCOUNT, "")
     if transfer.account is not None and not same_account(transfer.account, ours, payment.amount.asset):
         raise OtherPayee(f"Flutterwave has {transfer.reference} to another account than we meant.", rail=RAIL)
     return transfer
@@ -189,14 +197,14 @@ def trace(key: PaymentKey, family: list[FlutterwaveTransfer], assets: Assets) ->
     """Say what became of a payment that we may not remember, from its transfer and the retries of it."""
     family = sorted(family, key=lambda transfer: (transfer.reference != key, transfer.id))
     first = family[0]
-    fields = ((_BANK_FIELD, first.bank), (_ACCOUNT_FIELD, first.account or ""))
+    fields = ((BANK_CODE, first.bank), (ACCOUNT, first.account or ""))
     amount = ledger_units(first.amount, assets[first.currency])
     try:
         status = verdict(family)
     except OutcomeUnknown as error:
         status = Pending(str(error))  # nobody can tell of this one; the others stand
     names = tuple(transfer.id for transfer in sorted(family[1:], key=lambda one: one.status != NOT_PAID))
-    return Trace(key, first.id, amount, Destination("bank", fields), status, names)
+    return Trace(key, first.id, amount, Destination(kind_of(first.currency, first.bank), fields), status, names)
 
 
 def failure(transfer: FlutterwaveTransfer) -> Failed:

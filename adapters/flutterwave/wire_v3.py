@@ -36,6 +36,8 @@ REFERENCE_CHARS = (1, 100)
 NARRATION_CHARS = 100
 
 SUCCESS = "success"
+FOREIGN = "FOREIGN-ACCOUNT"
+"""What it shows in the place of an account abroad."""
 
 
 class DataV3(Struct):
@@ -53,6 +55,7 @@ class DataV3(Struct):
     requires_approval: int | bool | None = None
     is_approved: int | bool | None = None
     created_at: str | None = None
+    meta: Any = None
 
 
 NOT_READ = frozenset(
@@ -93,9 +96,8 @@ def transfer(payment: Payment, marker: str = "") -> HttpRequest:
     """Ask for a transfer. The marker tells the test mode how it is to end: without one it stays pending there."""
     check_payable(payment, *REFERENCE_CHARS)
     to = account_of(payment)
-    body: dict[str, object] = {
-        "account_bank": to.bank,
-        "account_number": to.number,
+    body: dict[str, object] = {} if to.abroad else {"account_bank": to.bank, "account_number": to.number}
+    body |= {
         "amount": major_units(payment.amount),
         "currency": payment.amount.asset.code,
         "reference": payment.key + marker,
@@ -106,6 +108,8 @@ def transfer(payment: Payment, marker: str = "") -> HttpRequest:
         "destination_branch_code": to.branch,
     }
     body |= {name: value for name, value in optional.items() if value}
+    if to.meta:
+        body["meta"] = [dict(to.meta)] if to.abroad else dict(to.meta)
     return HttpRequest("POST", "/transfers", body=encoded(body))
 
 
@@ -278,13 +282,21 @@ def _transfer(data: DataV3) -> FlutterwaveTransfer:
         status=data.status.upper(),
         amount=data.amount,
         currency=data.currency.upper(),
-        account=None if data.account_number is None else str(data.account_number),
+        account=_account(data),
         bank="" if data.bank_code is None else str(data.bank_code),
         fee="" if data.fee is None else str(data.fee)[:40],
         message=data.complete_message or "",
         waits_for_approval=bool(data.requires_approval) and not data.is_approved,
         created_at=(data.created_at or "")[:40],
     )
+
+
+def _account(data: DataV3) -> str | None:
+    """Find the account: of one abroad it says nothing but among what it was told besides, with names of its own."""
+    if str(data.account_number) != FOREIGN:
+        return None if data.account_number is None else str(data.account_number)
+    meta = data.meta[0] if isinstance(data.meta, list) and data.meta else data.meta
+    return text_of(meta, "AccountNumber") or text_of(meta, "account_number") or None
 
 
 def _readable(reply: HttpReply) -> HttpReply:

@@ -40,6 +40,7 @@ from adapters.flutterwave.refusals import Proves, proves_v4, refusal
 from adapters.flutterwave.transfer import TAKEN_BACK, FlutterwaveTransfer, account_of, check_payable, root
 from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit, webhook
 from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
+from machines.core.money import NGN
 from machines.core.ports import Notice, Payment, PaymentKey
 
 SIGNATURE_HEADER = "flutterwave-signature"
@@ -70,11 +71,18 @@ class Wallet(Struct):
     phone_number: str | int | None = None
 
 
+class MerchantWallet(Struct):
+    """A wallet of another merchant of the gateway's own."""
+
+    identifier: str | int | None = None
+
+
 class RecipientV4(Struct):
     """Who is paid."""
 
     bank: BankV4 | None = None
     mobile_money: Wallet | None = None
+    wallet: MerchantWallet | None = None
 
 
 class Fee(Struct):
@@ -182,6 +190,9 @@ def transfer(payment: Payment) -> HttpRequest:
             "recipient": _recipient(payment),
         },
     }
+    to = account_of(payment)
+    if to.meta:
+        body["meta"] = dict(to.meta)
     if payment.note:
         body["narration"] = payment.note[:NARRATION_CHARS]
     return HttpRequest(
@@ -281,9 +292,16 @@ def read_webhook(body: bytes) -> Notice | None:
 
 def _recipient(payment: Payment) -> dict[str, object]:
     to = account_of(payment)
+    if to.kind == "wallet":
+        return {"wallet": {"provider": to.bank, "identifier": to.number}}
+    first, _, last = to.name.partition(" ")
+    # In naira what an older version sent, to the byte: one of these may be under way while we are upgraded.
+    more = bool(first) and payment.amount.asset != NGN
+    named: dict[str, object] = {"name": {"first": first, "last": last or first}} if more else {}
     if to.kind == "mobile_money":
-        return {"mobile_money": {"network": to.bank, "phone_number": to.number}}
-    return {"bank": {"account_number": to.number, "code": to.bank}}
+        return named | {"mobile_money": {"network": to.bank, "phone_number": to.number}}
+    bank = {"account_number": to.number, "code": to.bank} | ({"branch": to.branch} if more and to.branch else {})
+    return named | {"bank": bank}
 
 
 def _refusal(status: int, fault: FaultV4) -> StepError:
@@ -332,4 +350,6 @@ def _account(recipient: RecipientV4 | None) -> str | None:
         shown = recipient.mobile_money.phone_number
     elif recipient is not None and recipient.bank is not None:
         shown = recipient.bank.account_number
+    elif recipient is not None and recipient.wallet is not None:
+        shown = recipient.wallet.identifier
     return None if shown is None else str(shown)

@@ -171,8 +171,11 @@ def _changed(before: Mapping[str, int], changes: Mapping[Asset, Money | None]) -
 async def _limits(store: Store, name: str) -> PlatformLimits:
     found, now, assets = await store.platforms.granted(name), await store.records.now(), store.records.assets
 
+    # What is granted at first names all currencies of the table, also where no books are kept in them.
+    known = {asset.code: asset for asset in assets}
+
     def amounts(units: Mapping[str, int]) -> tuple[Money, ...]:
-        return tuple(Money(number, assets[code]) for code, number in units.items())
+        return tuple(Money(number, known[code]) for code, number in units.items() if code in known)
 
     used = {code: await store.platforms.used(name, code, now) for code in found.daily}
     return PlatformLimits(name, amounts(found.daily), amounts(used), amounts(found.verified))

@@ -56,8 +56,8 @@ class Bounds:
 
 NEVER = "none"
 BAND_OF_ETHER = Money.parse("0.5", ETH)
-BANDS = ", ".join([f"{one.two_people_from} {code}" for code, one in CURRENCIES.items()] + [f"0.5 {ETH.code}"])
-"""From which amounts on two must approve in an installation that began with a version that says so."""
+BANDS = f"{CURRENCIES[NGN.code].two_people_from}, {BAND_OF_ETHER.decimal.rstrip('0')} {ETH.code}"
+"""From which amounts on two must approve where nobody set any, in naira and ether; others have theirs in the table."""
 
 
 def two_people_from(settings: Settings, store: Store) -> Mapping[str, int] | None:

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from machines.core import redis
+from machines.core.currencies import CURRENCIES
 from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
 from payflow.cli.examine.doctor import _in_clear
@@ -383,7 +384,8 @@ def test_a_new_installation_asks_two_reviewers_from_some_amounts_on_and_an_old_o
         return till.do(asked)
 
     assert levels(till)["two reviewers"] == ("ok", "Two reviewers approve from 1000000, 0.5 ETH on.")
-    assert bands() == {"NGN": 100_000_000, "ETH": 500_000_000}
+    fiat = {code: one.units(one.two_people_from) for code, one in CURRENCIES.items()}
+    assert bands() == fiat | {"NGN": 100_000_000, "ETH": 500_000_000}
     monkeypatch.setenv("PAYFLOW_TWO_PEOPLE_FROM", "500")
     assert bands() == {"NGN": 50_000}
     monkeypatch.setenv("PAYFLOW_TWO_PEOPLE_FROM", "none")

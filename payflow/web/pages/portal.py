@@ -49,6 +49,13 @@ MEANS: Mapping[str, str] = {
 TAKEN_BACK = frozenset(map(status_of, (REQUESTED, APPROVED)))
 BAD = frozenset(map(status_of, (FAILED, REJECTED, REVERSED)))
 
+WAYS: Mapping[str, str] = {
+    "bank": "bank account",
+    "mobile_money": "mobile money",
+    "wallet": "wallet at Flutterwave",
+    "ethereum": "Ethereum address",
+}
+
 _YEAR = 12
 
 
@@ -88,7 +95,7 @@ class Portal:
         return await self._frame.page(
             visit, "portal.html", title="Your payouts", payouts=payouts.payouts, following=payouts.next,
             first=not cursor, means=MEANS, takes_back=TAKEN_BACK, bad=BAD, thousands=thousands,
-            balances=_worth_showing(balances.balances), methods=self._desk.methods.methods(),
+            balances=_worth_showing(balances.balances), methods=self._desk.methods.methods(), ways=WAYS,
             usual=f"{shown(usual)} ({plain(usual.kind)})" if usual else "", key=secrets.token_urlsafe(16),
             currencies=list(dict.fromkeys(route.row.currency for route in self._desk.methods)),
             months=_months(await self._desk.store.records.now()),
