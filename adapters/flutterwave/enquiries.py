@@ -1,5 +1,6 @@
 """What can be asked besides paying: what a wallet holds, whose an account is, what it costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
@@ -9,8 +10,10 @@ from msgspec import Struct
 
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.codec import FlutterwaveAnswer, NotJson, decoded, encoded, ledger_units, major_units
+from adapters.flutterwave.methods import COUNTRIES
 from adapters.flutterwave.refusals import V3_ENQUIRY, Proves, proves_v3
 from adapters.http import GatewayClient, HttpReply, HttpRequest, plain
+from machines.core.currencies import CURRENCIES
 from machines.core.errors import BadAmount, Rejected, Retryable
 from machines.core.money import Asset, Money
 from machines.core.ports import Destination
@@ -39,6 +42,13 @@ class WalletV4(Struct):
 
     currency: str
     available_balance: Decimal
+
+
+class BankData(Struct):
+    """A bank."""
+
+    code: str | int
+    name: str
 
 
 class AccountData(Struct):
@@ -73,6 +83,19 @@ class EnquiriesV3:
         reply = await self._client.read(HttpRequest("GET", f"/balances/{asset.code}"))
         wallet = _answer(wire_v3.checked(reply), FlutterwaveAnswer[WalletData]).data
         return WalletBalance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
+
+    async def balances(self) -> list[Money]:
+        """Tell what all wallets hold, in the currencies that we know."""
+        reply = await self._client.read(HttpRequest("GET", "/balances"))
+        return _known(_answer(wire_v3.checked(reply), FlutterwaveAnswer[list[WalletV4]]).data)
+
+    async def banks(self, currency: str) -> list[tuple[str, str]]:
+        """List the banks of the countries that a currency is paid in, each code with its name."""
+        found: list[tuple[str, str]] = []
+        for country in COUNTRIES.get(currency, ()):
+            reply = wire_v3.checked(await self._client.read(HttpRequest("GET", f"/banks/{country}")))
+            found += _banks(_answer(reply, FlutterwaveAnswer[list[BankData]]).data)
+        return found
 
     async def account_name(self, to: Destination, _: str = "NGN") -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
@@ -109,6 +132,20 @@ class EnquiriesV4:
         held = next((one.available_balance for one in wallets if one.currency == asset.code), Decimal(0))
         return WalletBalance(_money(held, asset), _money(held, asset))
 
+    async def balances(self) -> list[Money]:
+        """Tell what all wallets hold, in the currencies that we know."""
+        reply = await self._client.read(HttpRequest("GET", "/wallets/balances"))
+        return _known(_answer(wire_v4.checked(reply), FlutterwaveAnswer[list[WalletV4]]).data)
+
+    async def banks(self, currency: str) -> list[tuple[str, str]]:
+        """List the banks of the countries that a currency is paid in, each code with its name."""
+        found: list[tuple[str, str]] = []
+        for country in COUNTRIES.get(currency, ()):
+            query = (("country", country),)
+            reply = wire_v4.checked(await self._client.read(HttpRequest("GET", "/banks", query=query)))
+            found += _banks(_answer(reply, FlutterwaveAnswer[list[BankData]]).data)
+        return found
+
     async def account_name(self, to: Destination, currency: str = "NGN") -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
         body = encoded({"account": {"code": to["bank_code"], "number": to["account_number"]}, "currency": currency})
@@ -116,6 +153,15 @@ class EnquiriesV4:
         if reply.status in _REFUSED:
             raise _no_name("There is no such account.", wire_v4.proves(reply))
         return plain(_answer(reply, FlutterwaveAnswer[AccountData]).data.account_name)
+
+
+def _known(wallets: Iterable[WalletV4]) -> list[Money]:
+    assets = {code: one.asset for code, one in CURRENCIES.items()}
+    return [_money(one.available_balance, assets[one.currency]) for one in wallets if one.currency in assets]
+
+
+def _banks(listed: Iterable[BankData]) -> list[tuple[str, str]]:
+    return [(str(one.code), plain(one.name)) for one in listed]
 
 
 def _no_name(says: str, meaning: Proves | None) -> Rejected | Retryable:

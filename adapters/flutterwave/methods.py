@@ -87,6 +87,12 @@ _ABROAD = {
 }  # fmt: skip
 _AT_HOME = {"postal_code": "postal_code", "street_number": "street_number", "street": "street_name", "city": "city"}
 
+COUNTRIES: Mapping[str, tuple[str, ...]] = {
+    "NGN": ("NG",), "GHS": ("GH",), "KES": ("KE",), "UGX": ("UG",), "TZS": ("TZ",), "RWF": ("RW",), "ZAR": ("ZA",),
+    "XAF": ("CM",), "XOF": ("CI", "SN"),
+}  # fmt: skip
+"""Whose banks are paid in a currency."""
+
 _NETWORKS = {
     "GHS": ("MTN", "VODAFONE", "TELECEL", "AIRTELTIGO", "AIRTEL", "TIGO"),
     "KES": ("MPS", "MPX"),

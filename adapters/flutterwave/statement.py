@@ -7,7 +7,7 @@ the wallet is not seen, and no balance is compared.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -64,6 +64,10 @@ def _shown(one: FlutterwaveTransfer, key: PaymentKey, assets: Assets) -> Iterato
         yield StatementLine(f"{one.id}:back", LineKind.RETURN, paid.amount, out=False, at=at, reference=key)
 
 
+async def _naira() -> Sequence[str]:
+    return ("NGN",)
+
+
 class FlutterwaveStatementV3:
     """The statement of an account, a day at a time: the gateway filters by days, in whatever zone it lives in."""
 
@@ -73,20 +77,22 @@ class FlutterwaveStatementV3:
     overlap_ms = Millis(2 * DAY)
     """What a bank took back days later is a row of that day; what is listed late is so by hours."""
 
-    def __init__(self, client: GatewayClient, currencies: Sequence[str] = ("NGN",)) -> None:
+    def __init__(self, client: GatewayClient, currencies: Callable[[], Awaitable[Sequence[str]]] = _naira) -> None:
         self._client = client
         self._currencies = currencies
 
     async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         """Walk over the days."""
         seen: set[str] = set()
+        # A bank may send money back on a day on which nothing else moves in its currency.
+        ours = await self._currencies()
         for day, begins in days(since, until):
             transfers = await all_pages(
                 self._client, WHO, MOST_PAGES, partial(wire_v3.listed_on, day.isoformat()), wire_v3.read_page
             )
             rows = [
                 (currency, await self._rows(currency, day))
-                for currency in dict.fromkeys((*self._currencies, *(one.currency for one in transfers)))
+                for currency in dict.fromkeys((*ours, *(one.currency for one in transfers)))
             ]
             seen |= {one.reference for one in transfers}
             yield _part(begins, transfers, dict(rows), seen, assets)

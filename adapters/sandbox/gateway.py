@@ -11,7 +11,12 @@ from adapters.sandbox.simulator import Simulator
 from adapters.sandbox.transfers import Book, Transfers
 from machines.core.clock import Clock
 
-PLENTY: Mapping[str, Decimal] = {currency: Decimal(10**12) for currency in ("NGN", "KES", "GHS", "USD")}
+PLENTY: Mapping[str, Decimal] = {
+    currency: Decimal(10**12)
+    for currency in (
+        "NGN", "KES", "GHS", "USD", "UGX", "TZS", "RWF", "ZMW", "ZAR", "XAF", "XOF", "EUR", "GBP",
+    )
+}  # fmt: skip
 
 
 class SimulatedGateway(Simulator):

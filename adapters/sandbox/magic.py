@@ -5,10 +5,9 @@ request of each reference only: who asks again, or looks, gets through.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 from adapters.sandbox.faults import Fault, Kind
 
@@ -187,27 +186,16 @@ def fate(reference: str, account: str, otherwise: Fate) -> Fate:
     return ACCOUNTS.get(account, otherwise)
 
 
-BANKS: Mapping[str, str] = MappingProxyType(
-    {
-        "044": "ACCESS BANK NIGERIA",
-        "058": "GUARANTY TRUST BANK",
-        "011": "FIRST BANK OF NIGERIA",
-        "057": "ZENITH BANK",
-        "033": "UNITED BANK FOR AFRICA",
-        "MPS": "MPESA",
-    }
-)
-
 _FIRST = ("Ada", "Bola", "Chidi", "Dele", "Efe", "Femi", "Gozie", "Hauwa", "Ifeoma", "Jide")
 _LAST = ("Adeyemi", "Bello", "Chukwu", "Danjuma", "Eze", "Falana", "Garba", "Hassan", "Igwe", "Johnson")
 
 
-def is_somebodys(account: str, bank: str) -> bool:
-    """Tell whether an account of ten digits (a NUBAN) is somebody's."""
+def is_somebodys(account: str, bank: str, banks: Container[str], digits: str = "[0-9]{10}") -> bool:
+    """Tell whether an account in one of these banks is somebody's; ten digits are a NUBAN."""
     known = ACCOUNTS.get(account)
     return (
-        bank in BANKS
-        and bool(re.fullmatch("[0-9]{10}", account))
+        bank in banks
+        and bool(re.fullmatch(digits, account))
         and (known is None or known.refusal is not FatedRefusal.UNRESOLVED)
     )
 

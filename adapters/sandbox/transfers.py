@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from itertools import count
 
@@ -14,10 +14,6 @@ from machines.core.clock import SECOND, Millis
 
 SHORT = "DISBURSE FAILED: Insufficient funds in customer wallet"
 DECLINED = "Transfer was declined by the approver"
-
-# From the samples: 10, 25 and 50 naira by size, and 7.5 % of tax on each.
-_NGN_FEES = ((Decimal(5_000), Decimal("10.75")), (Decimal(50_000), Decimal("26.875")))
-_NGN_FEE_ABOVE = Decimal("53.75")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +194,6 @@ class Switches:
     """Every transfer needs it."""
     short_at_once: bool = False
     """A wallet that is too low is told by a refusal, and not by a transfer that fails."""
-    whole_fees: bool = False
-    """Its numbers are whole kobo, and so are its fees."""
     refuses_repeats: bool = False
     """A repeat of a reference is refused before anybody looks whether it is there already."""
 
@@ -224,6 +218,8 @@ class Transfers:
         """Says what becomes of a transfer."""
         self.hurried = False
         """Whether some news must be out before the request that caused it is answered."""
+        self.fees: Callable[[Decimal, str, str], Decimal] = lambda *_: Decimal(0)
+        """What a transfer of an amount in a currency costs, by its kind."""
         self.on_news: list[Callable[[SimulatedTransfer], None]] = []
         self.under: dict[str, list[SimulatedTransfer]] = defaultdict(list)
         """What is listed under each reference: one transfer, unless the gateway itself is at fault."""
@@ -302,9 +298,7 @@ class Transfers:
         foretold = chosen or self.foretell(order)
         if foretold.refusal is not FatedRefusal.NONE:
             raise TransferRefused(foretold.refusal)
-        fee = fee_of(order.amount, order.currency)
-        if self.switches.whole_fees:
-            fee = fee.quantize(Decimal("0.01"), ROUND_DOWN)
+        fee = self.fees(order.amount, order.currency, order.kind)
         short = self.wallets.get(order.currency, Decimal(0)) < order.amount + fee
         if short and self.switches.short_at_once:
             raise TransferRefused(FatedRefusal.SHORT)
@@ -437,10 +431,3 @@ class Transfers:
     def _must(transfer: SimulatedTransfer, fits: bool) -> None:  # noqa: FBT001  (it reads as a sentence where it is called)
         if not fits:
             raise NotNow(f"{transfer.reference} is {transfer.state}.")
-
-
-def fee_of(amount: Decimal, currency: str) -> Decimal:
-    """Tell what a transfer costs."""
-    if currency != "NGN":
-        return Decimal(0)
-    return next((fee for up_to, fee in _NGN_FEES if amount <= up_to), _NGN_FEE_ABOVE)

@@ -28,9 +28,10 @@ BANK_CODE, HOLDER = "bank_code", "account_name"
 class BadDestination(BadInput):
     """A field of a destination is missing, or cannot be what it says it is."""
 
-    def __init__(self, field: str, text: str) -> None:
+    def __init__(self, field: str, text: str, *, missing: bool = False) -> None:
         super().__init__(text)
         self.field = field
+        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class PayMethod:
         known = {field.name for field in self.fields}
         for field in self.fields:
             if text := field.fault(given.get(field.name, "")):
-                yield BadDestination(field.name, text)
+                yield BadDestination(field.name, text, missing=not given.get(field.name))
         for name in given:
             if name not in known:
                 yield BadDestination(name, f"{self.currency} by {self.method} takes no {name}: leave it out.")

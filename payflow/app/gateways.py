@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 
 import aiohttp
 
@@ -27,11 +26,9 @@ from payflow.store.budget import RailBudget
 from payflow.store.store import Store
 
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
+FEE_TYPES = {"bank": "account", "mobile_money": "mobilemoney", "wallet": "wallet"}
 READ_PAUSE_S = LIMITS.read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
-
-
-_PAID_NOW = tuple(row for row in flutterwave_methods.V3 if row.name == "NGN bank")
 
 
 async def open_gateways(
@@ -74,10 +71,13 @@ def _flutterwave(
         return await enquiries(looks).account_name(destination, currency)
 
     async def fee_v3(amount: Money, destination: Destination) -> Money:
-        return await EnquiriesV3(looks).fee(amount, "account" if destination.kind == "bank" else "mobilemoney")
+        return await EnquiriesV3(looks).fee(amount, FEE_TYPES[destination.kind])
 
     async def wallet() -> list[Money]:
-        return [(await enquiries(asks).balance(NGN)).available]
+        return await enquiries(asks).balances()
+
+    async def currencies() -> list[str]:
+        return await store.ledger.currencies_of("flutterwave")
 
     def genuine(headers: Mapping[str, str], body: bytes) -> bool:
         return any(wire_v3.verify(headers, one) if v3 else wire_v4.verify(headers, body, one) for one in secrets)
@@ -90,12 +90,13 @@ def _flutterwave(
     payer = rail(looks)
     return GatewaySetup(
         payer,
-        Gateway(resolve=holder, fee=fee_v3, methods=_PAID_NOW)
+        Gateway(resolve=holder, fee=fee_v3, methods=flutterwave_methods.V3, banks=enquiries(asks).banks)
         if v3
-        else Gateway(resolve=holder, methods=_PAID_NOW),  # the pages of v4 name no fee
+        # The pages of v4 name no fee.
+        else Gateway(resolve=holder, methods=flutterwave_methods.V4, banks=enquiries(asks).banks),
         hooks if secrets else None,
         lists=payer,
-        statement=FlutterwaveStatementV3(watches) if v3 else FlutterwaveStatementV4(watches),
+        statement=FlutterwaveStatementV3(watches, currencies) if v3 else FlutterwaveStatementV4(watches),
         wallet=wallet,
         probe=rail(asks).probe,
         watching=rail(watches),

@@ -43,6 +43,10 @@ async def _nobody(_: Destination, __: str) -> str:
     return ""
 
 
+async def _no_banks(_: str) -> Sequence[tuple[str, str]]:
+    return ()
+
+
 async def _nothing(amount: Money, _: Destination) -> Money:
     return Money(0, amount.asset)
 
@@ -59,6 +63,9 @@ class Gateway:
     """Says what the gateway takes for a transfer."""
     methods: tuple[PayMethod, ...] = ()
     """What it pays, by currency and method."""
+
+    banks: Callable[[str], Coroutine[Any, Any, Sequence[tuple[str, str]]]] = _no_banks
+    """Lists the banks of a currency's countries, each code with its name."""
 
     def row(self, currency: str, method: str) -> PayMethod | None:
         """Find how it pays a currency by a method; None where it does not."""

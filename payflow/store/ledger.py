@@ -15,6 +15,7 @@ from machines.core.clock import DAY, MINUTE, Millis
 from machines.core.errors import BadInput, Conflict, KeyReused
 from machines.core.ids import Owner, is_id
 from machines.core.lifecycle import Position, RailPosition
+from machines.core.money import NGN
 from machines.core.rail_share import REST, RailPart, RailShare, written
 from machines.core.rail_share import read as read_share
 from payflow.store import keys
@@ -424,6 +425,10 @@ class Ledger(OverRecords):
             for (rail, asset), account in rail_accounts_of(fields).items():
                 books.count(rail_account(rail), asset, account)
         return books.rails
+
+    async def currencies_of(self, rail: str) -> list[str]:
+        """Name the assets that a rail ever had to do with, and naira, in which it always has a wallet."""
+        return sorted({NGN.code, *(asset for name, asset in await self.rails() if name == rail)})
 
     async def walk(self, shard: int, posted: PostedSums) -> Sums:
         """Sum up the postings of a shard that came since the last walk, and see that commits of ours wrote them."""

@@ -8,7 +8,7 @@ story lets it pass.
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import count
@@ -23,9 +23,12 @@ from adapters.sandbox.mail import MailSink
 from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import FixedClock, SystemClock
 from machines.core.ids import Owner, RecordId, called, in_room
+from machines.core.methods import PayMethod
+from machines.core.money import NGN
 from machines.core.ports import Rail
 from machines.payout.data import PayoutRecord, reference_of
 from payflow.app import gateways, notifications
+from payflow.app.installation import assets_of
 from payflow.app.payouts import Payouts
 from payflow.config import Settings, load
 from payflow.engine.dispatcher import Dispatcher
@@ -73,9 +76,9 @@ class Town:
 
     # ── Ann, who provides something ──────────────────────────────────────────────────────────────────────────────────
 
-    async def ann_earns(self, amount: str) -> None:
+    async def ann_earns(self, amount: str, currency: str = "NGN") -> None:
         """The shop credits what Ann earned there."""
-        await self.earns(ANN, amount)
+        await self.earns(ANN, amount, currency)
 
     async def ann_asks(self, amount: str, account: str = HOME, *, name: str = "", expect: int = 201) -> str:
         """Ann asks for a payout to her account, under the name that her bank has; gives its id."""
@@ -84,6 +87,12 @@ class Town:
         key = f"ann-{next(self._numbers)}"
         answer = await self._says("ann", "POST", "/api/provider/payouts", body, expect=expect, key=key)
         return str(answer.get("id", ""))
+
+    async def ann_asks_by(self, row: PayMethod, amount: str, where: Json, *, expect: int = 201) -> Json:
+        """Ann asks for a payout in any currency, by any method."""
+        body = {"amount": amount, "currency": row.currency, "method": row.method, "destination": where}
+        key = f"ann-{next(self._numbers)}"
+        return await self._says("ann", "POST", "/api/provider/payouts", body, expect=expect, key=key)
 
     async def ann_sees(self, payout: str) -> Json:
         """What Ann reads about a payout."""
@@ -137,9 +146,9 @@ class Town:
         """The shop brings somebody whom it has verified."""
         await self._says("shop", "PUT", f"/api/providers/{called(owner)}", {"verified": True, "notify": letters})
 
-    async def earns(self, owner: Owner, amount: str) -> None:
+    async def earns(self, owner: Owner, amount: str, currency: str = "NGN") -> None:
         """The shop credits what somebody earned there."""
-        body = {"id": f"order-{next(self._numbers)}", "owner": called(owner), "amount": amount, "currency": "NGN"}
+        body = {"id": f"order-{next(self._numbers)}", "owner": called(owner), "amount": amount, "currency": currency}
         await self._says("shop", "POST", "/api/earnings", body, expect=201)
 
     async def asks(self, owner: Owner, amount: str, account: str = HOME) -> str:
@@ -352,7 +361,7 @@ class Town:
     async def worker(self, around: Callable[[Rail], Rail] = lambda rail: rail) -> AsyncIterator[Metrics]:
         """Let a worker work for as long as the block runs, with connections of its own, as another process has."""
         async with AsyncExitStack() as stack:
-            store, metrics = await stack.enter_async_context(open_store(self.settings, clock=self.clock)), Metrics()
+            store, metrics = await stack.enter_async_context(open_books(self.settings, self.clock)), Metrics()
             setups = await gateways.open_gateways(self.settings, store, self.clock, stack)
             setups = {name: replace(setup, rail=around(setup.rail)) for name, setup in setups.items()}
             payouts = Payouts(self.settings, store, metrics, setups)
@@ -379,7 +388,8 @@ class Town:
         assert [one for one in asked if self.bank.book.times_paid(one) > 1] == []
         paid = await self.account()
         latest: list[PayoutRecord] = [one.record for one in await self.store.listing.owned_by(ANN, 500)]
-        gone = [(one.amount, one.data.send_units) for one in latest if one.state == "COMPLETED"]
+        naira = [one for one in latest if one.amount is not None and one.amount.asset == NGN]
+        gone = [(one.amount, one.data.send_units) for one in naira if one.state == "COMPLETED"]
         fees = sum(amount.units - units for amount, units in gone if amount is not None)
         assert Decimal(paid.paid - fees) / 100 == self.bank.book.total("NGN")
 
@@ -405,6 +415,11 @@ class Town:
         return self._tokens[who]
 
 
+def open_books(settings: Settings, clock: FixedClock) -> AbstractAsyncContextManager[Store]:
+    """Open the store with books in all that may be paid."""
+    return open_store(settings, assets=assets_of(settings), clock=clock)
+
+
 @asynccontextmanager
 async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> AsyncIterator[Town]:
     """Open the town in the morning of a batch; in the evening the books must be true."""
@@ -416,7 +431,7 @@ async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> 
         shop = await stack.enter_async_context(open_shop())
         session = await stack.enter_async_context(aiohttp.ClientSession())
         settings = load({}, **(settings.model_dump() | _usual(letters, shop) | chosen.settings() | changes))
-        store, metrics = await stack.enter_async_context(open_store(settings, clock=clock)), Metrics()
+        store, metrics = await stack.enter_async_context(open_books(settings, clock)), Metrics()
         payouts = Payouts(settings, store, metrics, await gateways.open_gateways(settings, store, clock, stack))
         store.serve([payouts.machine])
         routes = app.application(payouts.routes())

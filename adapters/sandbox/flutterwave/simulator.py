@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from adapters.sandbox.flutterwave import v3, v4
+from adapters.sandbox.flutterwave.countries import fee_of
 from adapters.sandbox.gateway import PLENTY, SimulatedGateway
 from adapters.sandbox.magic import STAYS, Fate, Webhook
 from adapters.sandbox.server import ENCODER, Route, ServedAnswer, ServedCall
@@ -48,6 +49,7 @@ class FlutterwaveSimulator(SimulatedGateway):
         self.webhooks = webhooks
         super().__init__(clock, otherwise, wallets)
         self.transfers.on_news.append(self._tell)
+        self.transfers.fees = fee_of
 
     def faces(self) -> list[Route]:
         """List what both APIs answer."""
@@ -80,8 +82,12 @@ class FlutterwaveSimulator(SimulatedGateway):
         """Find the account in either version's body."""
         wanted = call.body.get("payment_instruction")
         to = wanted.get("recipient") if isinstance(wanted, dict) else None
-        bank = (to.get("bank") or to.get("mobile_money") or {}) if isinstance(to, dict) else call.body
-        return str(bank.get("account_number") or bank.get("phone_number") or "")
+        meta = call.body.get("meta")
+        abroad = meta[0] if isinstance(meta, list) and meta else {}
+        kinds = (to.get(kind) for kind in ("bank", "mobile_money", "wallet")) if isinstance(to, dict) else ()
+        bank = next(filter(None, kinds), {} if isinstance(to, dict) else call.body)
+        names = ("account_number", "phone_number", "identifier")
+        return str(next((bank[name] for name in names if bank.get(name)), None) or abroad.get("account_number") or "")
 
     def _tell(self, transfer: SimulatedTransfer) -> None:
         how = transfer.fate.webhook

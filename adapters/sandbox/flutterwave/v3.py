@@ -7,7 +7,18 @@ from functools import partial
 from http import HTTPStatus
 
 from adapters.sandbox.agenda import stamp
-from adapters.sandbox.magic import BANKS, FatedRefusal, is_somebodys, name_of
+from adapters.sandbox.flutterwave.countries import (
+    ABROAD,
+    BANKS,
+    CURRENCIES,
+    NO_DECIMALS,
+    PAID_IN,
+    WANTED,
+    bank_name,
+    fee_of,
+    kind_of,
+)
+from adapters.sandbox.magic import FatedRefusal, is_somebodys, name_of
 from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall, ok
 from adapters.sandbox.transfers import (
     NotNow,
@@ -17,7 +28,6 @@ from adapters.sandbox.transfers import (
     Transfers,
     TransferState,
     WalletRow,
-    fee_of,
 )
 
 PAGE = 10
@@ -39,6 +49,8 @@ REFUSALS: Mapping[FatedRefusal, str] = {
 }
 
 REQUIRED = ("account_bank", "account_number", "amount", "currency")
+FOREIGN = ("FOREIGN-ACCOUNT", "FOREIGN-BANK")
+"""What stands in the place of an account and a bank abroad, in the vendor's own sample."""
 DUPLICATE = "Payout with this ref already exists"
 
 
@@ -67,7 +79,9 @@ class V3:
             ("GET", "/v3/transfers/{id}", self._get, False),
             ("POST", "/v3/transfers/{id}/retries", self._retry, True),
             ("GET", "/v3/transfers/{id}/retries", self._retries, False),
+            ("GET", "/v3/balances", self._balances, False),
             ("GET", "/v3/balances/{currency}", self._balance, False),
+            ("GET", "/v3/banks/{country}", self._banks, False),
             ("GET", "/v3/wallet/statement", self._history, False),
             ("POST", "/v3/accounts/resolve", self._resolve, False),
         ]
@@ -76,10 +90,12 @@ class V3:
     def show(self, transfer: SimulatedTransfer, *, fetched: bool = False) -> dict[str, object]:
         """Write a transfer as the API shows it."""
         order = transfer.order
+        abroad = order.currency in ABROAD and order.kind == "bank"
+        account, bank = FOREIGN if abroad else (self._transfers.written(transfer), order.bank)
         shown: dict[str, object] = {
             "id": transfer.id,
-            "account_number": self._transfers.written(transfer),
-            "bank_code": order.bank,
+            "account_number": account,
+            "bank_code": bank,
             "full_name": order.name or name_of(order.account),
             "created_at": stamp(transfer.created_at),
             "currency": order.currency,
@@ -93,7 +109,7 @@ class V3:
             "complete_message": transfer.message,
             "requires_approval": int(transfer.needs_approval),
             "is_approved": int(transfer.approved or not transfer.needs_approval),
-            "bank_name": "wallet" if order.bank == "flutterwave" else BANKS.get(order.bank, "UNKNOWN BANK"),
+            "bank_name": "wallet" if order.kind == "wallet" else bank_name(order.bank) or "FA-BANK",
         }
         if fetched:
             shown |= {"approver": "N/A"}
@@ -120,23 +136,7 @@ class V3:
         return handler(call)
 
     def _create(self, call: ServedCall) -> ServedAnswer:
-        body = call.body
-        for name in REQUIRED:
-            if body.get(name) in (None, ""):
-                raise refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
-        amount = body["amount"]
-        if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
-            raise refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
-        order = Order(
-            reference=str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}"),
-            bank=str(body["account_bank"]),
-            account=str(body["account_number"]),
-            amount=Decimal(amount),
-            currency=str(body["currency"]),
-            name=str(body.get("beneficiary_name") or ""),
-            narration=str(body.get("narration") or ""),
-            meta=body.get("meta"),
-        )
+        order = self._order(call)
         try:
             self._transfers.turn_repeats_away(order)
             self._transfers.admit(order)
@@ -146,6 +146,40 @@ class V3:
         except TransferRefused as refused:
             raise refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
         return success("Transfer Queued Successfully", self.show(transfer))
+
+    def _order(self, call: ServedCall) -> Order:
+        """Read what is asked for; abroad the account stands in `meta` alone."""
+        body = call.body
+        currency, abroad = str(body.get("currency")), str(body.get("currency")) in ABROAD
+        abroad = abroad and body.get("account_bank") != "flutterwave"
+        for name in REQUIRED[2:] if abroad else REQUIRED:
+            if body.get(name) in (None, ""):
+                raise refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
+        amount = body["amount"]
+        if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
+            raise refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
+        if currency not in PAID_IN:
+            raise refuse(HTTPStatus.BAD_REQUEST, "Transfers to this currency is currently unavailable")
+        if currency in NO_DECIMALS and Decimal(amount) % 1:
+            raise refuse(HTTPStatus.BAD_REQUEST, "amount must be a whole number")  # invented
+        meta = body.get("meta")
+        known = meta[0] if isinstance(meta, list) and meta else meta
+        known = known if isinstance(known, dict) else {}
+        kind = "bank" if abroad else kind_of(currency, str(body["account_bank"]))
+        for name in WANTED.get((currency, kind), ()):
+            if not (known.get(name.removeprefix("meta.")) if name.startswith("meta.") else body.get(name)):
+                raise refuse(HTTPStatus.BAD_REQUEST, f"{name.removeprefix('meta.')} is required")
+        return Order(
+            reference=str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}"),
+            bank=str(known.get("bank_name") or "") if abroad else str(body["account_bank"]),
+            account=str(known.get("account_number") or "") if abroad else str(body["account_number"]),
+            amount=Decimal(amount),
+            currency=currency,
+            name=str(body.get("beneficiary_name") or ""),
+            narration=str(body.get("narration") or ""),
+            meta=[{_camel(name): text for name, text in known.items()}] if abroad else meta,
+            kind=kind,
+        )
 
     def _list(self, call: ServedCall) -> ServedAnswer:
         """Find transfers, newest first. Nothing found is an empty list and zeros, not a 404."""
@@ -190,7 +224,8 @@ class V3:
 
     def _fee(self, call: ServedCall) -> ServedAnswer:
         currency = call.query.get("currency", "NGN")
-        fee = fee_of(Decimal(call.query.get("amount") or 0), currency)
+        kind = {"mobilemoney": "mobile_money", "wallet": "wallet"}.get(call.query.get("type", ""), "bank")
+        fee = fee_of(Decimal(call.query.get("amount") or 0), currency, kind)
         return success("Transfer fee fetched", [{"currency": currency, "fee_type": "value", "fee": fee}])
 
     def _balance(self, call: ServedCall) -> ServedAnswer:
@@ -198,6 +233,21 @@ class V3:
         held = self._transfers.wallets.get(currency, Decimal(0))
         wallet = {"currency": currency, "available_balance": held, "ledger_balance": held}
         return success("Wallet balance fetched", wallet)
+
+    def _balances(self, _: ServedCall) -> ServedAnswer:
+        held = [
+            {"currency": each, "available_balance": money, "ledger_balance": money}
+            for each, money in self._transfers.wallets.items()
+        ]
+        return success("Wallet balances fetched", held)
+
+    def _banks(self, call: ServedCall) -> ServedAnswer:
+        country = call.params["country"]
+        if country not in CURRENCIES:
+            raise refuse(HTTPStatus.BAD_REQUEST, "Invalid country code")  # invented
+        listed = enumerate(BANKS.get(country, {}).items(), start=1)
+        banks = [{"id": number, "code": code, "name": name} for number, (code, name) in listed]
+        return success("Banks fetched successfully", banks)
 
     def _history(self, call: ServedCall) -> ServedAnswer:
         """Show what moved a wallet, newest first: no row has an id, but each has what the wallet held around it."""
@@ -211,9 +261,14 @@ class V3:
 
     def _resolve(self, call: ServedCall) -> ServedAnswer:
         account, bank = (str(call.body.get(name) or "") for name in ("account_number", "account_bank"))
-        if not is_somebodys(account, bank):
+        if not is_somebodys(account, bank, BANKS["NG"]):  # its page names banks of Nigeria only
             raise refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
         return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
+
+
+def _camel(name: str) -> str:
+    """Write a name as the vendor's answers do, which is not as its requests do."""
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _row(row: WalletRow) -> dict[str, object]:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
+from adapters.sandbox.flutterwave.countries import BANKS, NETWORKS, NO_DECIMALS, PAID_IN
 from adapters.sandbox.magic import PAYS, Ends, Fate, FatedRefusal, is_somebodys, name_of
 from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall, ok
 from adapters.sandbox.transfers import Order, SimulatedTransfer, TransferRefused, Transfers, TransferState
@@ -98,6 +99,7 @@ class V4:
             ("GET", "/transfers/{id}", self._get, False),
             ("POST", "/banks/account-resolve", self._resolve, False),
             ("GET", "/wallets/balances", self._balances, False),
+            ("GET", "/banks", self._banks, False),
         ]
         return [
             Route("POST", TOKEN_PATH, self._token),
@@ -216,12 +218,17 @@ class V4:
         if not isinstance(to, dict) or not isinstance(amount, Decimal | int) or not Decimal(amount) > 0:
             raise _not_valid("recipient and a positive amount are required")
         bank, wallet = to.get("bank") or {}, to.get("mobile_money") or {}
+        itself, currency = to.get("wallet") or {}, str(wanted.get("destination_currency") or "")
+        if currency not in PAID_IN or (currency in NO_DECIMALS and Decimal(amount) % 1):
+            raise _by_scenario("invalid_currency" if currency not in PAID_IN else "invalid_amount")
+        if wallet and currency != "NGN" and wallet.get("network") not in NETWORKS.get(currency, ()):
+            raise _not_valid("network is invalid")  # invented
         return Order(
             reference=str(body.get("reference") or f"flw{len(self._transfers.all) + 1:016d}"),
-            bank=str(bank.get("code") or wallet.get("network") or ""),
-            account=str(bank.get("account_number") or wallet.get("phone_number") or ""),
+            bank=str(bank.get("code") or wallet.get("network") or itself.get("provider") or ""),
+            account=str(bank.get("account_number") or wallet.get("phone_number") or itself.get("identifier") or ""),
             amount=Decimal(amount),
-            currency=str(wanted.get("destination_currency") or ""),
+            currency=currency,
             narration=str(body.get("narration") or ""),
             meta=body.get("meta"),
             kind=str(body.get("type") or "bank"),
@@ -247,10 +254,15 @@ class V4:
     def _resolve(self, call: ServedCall) -> ServedAnswer:
         asked = call.body.get("account") or {}
         account, bank = (str(asked.get(name) or "") for name in ("number", "code"))
-        if not is_somebodys(account, bank):
+        if not is_somebodys(account, bank, BANKS["NG"]):
             raise _not_valid("account number is invalid")
         data = {"account_number": account, "account_name": name_of(account)}
         return ok(_wrapped("Account details fetched", data))
+
+    def _banks(self, call: ServedCall) -> ServedAnswer:
+        listed = enumerate(BANKS.get(call.query.get("country", ""), {}).items(), start=1)
+        banks = [{"id": f"bnk_{number}", "code": code, "name": name} for number, (code, name) in listed]
+        return ok(_wrapped("Banks fetched", banks))
 
     def _balances(self, _: ServedCall) -> ServedAnswer:
         held = [{"currency": each, "available_balance": money} for each, money in self._transfers.wallets.items()]
@@ -266,6 +278,8 @@ def recipient(order: Order, number: str | int) -> dict[str, object]:
     """Repeat who is paid."""
     if order.kind == "mobile_money":
         return {"mobile_money": {"network": order.bank, "phone_number": number}}
+    if order.kind == "wallet":
+        return {"wallet": {"provider": order.bank, "identifier": number}}
     return {"bank": {"account_number": number, "code": order.bank}}
 
 

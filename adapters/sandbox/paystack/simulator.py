@@ -1,7 +1,7 @@
 """The simulated Paystack. Texts marked `invented` stand where the facts name none."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
@@ -57,8 +57,8 @@ class PaystackSimulator(SimulatedGateway):
         self.key = key
         self._recipients: dict[str, Mapping[str, object]] = {}
         super().__init__(clock, otherwise, wallets)
-        self.transfers.switches.whole_fees = True
         self.transfers.on_news.append(self._tell)
+        self.transfers.fees = fee_of
 
     def faces(self) -> list[Route]:
         """List what is answered."""
@@ -215,6 +215,23 @@ class PaystackSimulator(SimulatedGateway):
         body = ENCODER.encode({"event": event, "data": data})
         key = FORGED if how is Webhook.FORGED else self.key
         self.courier.post(body, {"x-paystack-signature": hmac.digest(key.encode(), body, "sha512").hex()}, how)
+
+
+# Of naira from its samples, as those of another gateway; of others as its page on pricing has them.
+_FEES: Mapping[tuple[str, str], Sequence[tuple[str, str]]] = {
+    ("NGN", "bank"): (("5000", "10.75"), ("50000", "26.87"), ("", "53.75")),
+    ("GHS", "bank"): (("", "8"),),
+    ("GHS", "mobile_money"): (("", "1"),),
+    ("KES", "bank"): (("10000", "80"), ("50000", "120"), ("", "140")),
+    ("KES", "mobile_money"): (("1500", "20"), ("20000", "40"), ("", "60")),
+    ("ZAR", "bank"): (("", "3"),),
+}
+
+
+def fee_of(amount: Decimal, currency: str, kind: str) -> Decimal:
+    """Tell what a transfer costs."""
+    steps = _FEES.get((currency, kind), ())
+    return next((Decimal(fee) for up_to, fee in steps if not up_to or amount <= Decimal(up_to)), Decimal(0))
 
 
 def _kobo(amount: Decimal) -> int:

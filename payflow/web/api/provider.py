@@ -50,14 +50,46 @@ MOST_ADDRESSES = 5
 class BankAccount(RequestBody):
     """An account at a bank, or at a provider of mobile money."""
 
-    bank_code: Annotated[str, Field(pattern=PARTS["bank_code"], examples=["044"])]
-    """The gateway's code of the bank, or of the mobile network."""
+    bank_code: Annotated[str, Field(pattern=PARTS["bank_code"], examples=["044"])] | None = None
+    """The gateway's code of the bank, or of the mobile network: `GET /api/banks` lists them."""
     account_number: Annotated[str, Field(pattern=PARTS["account_number"], examples=["0690000031"])]
     """Its number there. It is kept encrypted, and shown by its last digits only."""
     account_name: Line | None = None
     """The name on the account."""
     branch_code: Annotated[str, Field(pattern=PARTS["branch_code"], examples=["GH280103"])] | None = None
     """The branch, in countries where transfers need it."""
+    first_name: Line | None = None
+    """Of whom it belongs to. This and all below is needed for some currencies only: `GET /api/methods` says which."""
+    last_name: Line | None = None
+    """Of whom it belongs to."""
+    email: Annotated[str, Field(pattern=PARTS["email"], examples=["ada@example.com"])] | None = None
+    """Their mail address."""
+    phone: Annotated[str, Field(pattern=PARTS["phone"], examples=["27821234567"])] | None = None
+    """Their phone."""
+    street: Line | None = None
+    """Where they live."""
+    street_number: Annotated[str, Field(pattern=PARTS["street_number"], examples=["17b"])] | None = None
+    """The number in it."""
+    postal_code: Annotated[str, Field(pattern=PARTS["postal_code"], examples=["10115"])] | None = None
+    """Their postal code."""
+    city: Line | None = None
+    """Their city."""
+    country: Annotated[str, Field(pattern=PARTS["country"], examples=["DE"])] | None = None
+    """Their country."""
+    bank_name: Line | None = None
+    """The bank, by its name."""
+    swift_code: Annotated[str, Field(pattern=PARTS["swift_code"], examples=["DEUTDEFF"])] | None = None
+    """Its SWIFT code."""
+    routing_number: Annotated[str, Field(pattern=PARTS["routing_number"], examples=["021000021"])] | None = None
+    """Its routing number, or sort code."""
+    account_type: Annotated[str, Field(pattern=PARTS["account_type"], examples=["checking"])] | None = None
+    """What kind of account it is."""
+    sender_name: Line | None = None
+    """Who sends the money."""
+    sender_country: Annotated[str, Field(pattern=PARTS["sender_country"], examples=["NG"])] | None = None
+    """From where."""
+    sender_phone: Annotated[str, Field(pattern=PARTS["sender_phone"], examples=["2348012345678"])] | None = None
+    """Their phone."""
 
 
 class ChainDestination(RequestBody):
@@ -80,7 +112,7 @@ Where: TypeAlias = Annotated[
 def destination(method: str, where: BankAccount | ChainDestination) -> Destination:
     """Make a destination of what was given, or refuse what does not fit the method."""
     if isinstance(where, ChainDestination) != (method == "ethereum"):
-        needed = "an address" if method == "ethereum" else "bank_code and account_number"
+        needed = "an address" if method == "ethereum" else "an account_number"
         raise Problem(problems.BAD_FIELD, f"destination: {method} needs {needed}.", field="destination")
     return Destination(method, tuple(where.model_dump(exclude_none=True).items()))
 

@@ -126,7 +126,7 @@ Contact: TypeAlias = Annotated[
         description="mailto:, or an Apprise URL of Telegram, Slack, Discord, Pushover or Pushbullet, without a query.",
     ),
 ]
-Method: TypeAlias = Literal["bank", "mobile_money", "ethereum"]
+Method: TypeAlias = Literal["bank", "mobile_money", "wallet", "ethereum"]
 Moment: TypeAlias = Annotated[
     Millis, BeforeValidator(_moment), WithJsonSchema({"type": "string", "examples": ["2026-01-31T12:00:00Z"]})
 ]

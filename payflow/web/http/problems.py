@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from machines.core import errors
+from machines.core.methods import BadDestination
 from payflow.desk.providers import ForeignOwner, OwnerMissing
 
 log = structlog.get_logger()
@@ -141,6 +142,9 @@ def answer_to(error: Exception, path: str) -> web.Response:
 
 def of(error: errors.PayflowError) -> Problem:
     """Find how an error of ours is answered."""
+    if isinstance(error, BadDestination):
+        kind = MISSING_FIELD if error.missing else BAD_FIELD
+        return Problem(kind, f"destination.{error.field}: {error}", field=f"destination.{error.field}")
     kind = next(TABLE[nearest] for nearest in type(error).__mro__ if nearest in TABLE)
     match kind[0]:
         case HTTPStatus.TOO_MANY_REQUESTS:
