@@ -30,6 +30,10 @@ RECIPIENTS: Mapping[tuple[str, str], str] = {
 """What it calls the recipients of a row."""
 
 
+PHONES = frozenset({"MTN", "VOD", "ATL", "MPESA"})
+"""The networks: by these codes a transfer that is listed is one to a phone."""
+
+
 def _bank(example: str) -> MethodField:
     return MethodField(
         BANK_CODE, "Bank", "the code of a bank of the country", r"[A-Za-z0-9_-]{2,20}", example, listed=True

@@ -8,8 +8,8 @@ from adapters.http import GatewayClient
 from adapters.paystack import wire
 from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import OutcomeUnknown, Retryable
-from machines.core.money import Asset, Assets, Money
-from machines.core.ports import Payment, PaymentKey, Status, Trace, Unsent
+from machines.core.money import Assets, Money
+from machines.core.ports import Destination, Payment, PaymentKey, Status, Trace, Unsent
 
 # A list that is longer is asked for in parts.
 MOST_PAGES = 10_000
@@ -41,9 +41,17 @@ class Paystack:
         found = await self._find(payment)
         return wire.verdict(found) if found else Unsent()
 
-    async def balance(self, asset: Asset) -> Money:
-        """Tell what is left to pay from in a currency."""
-        return wire.read_balance(await self._client.read(wire.balance()), asset)
+    async def balances(self) -> list[Money]:
+        """Tell what is left to pay from, in each currency."""
+        return wire.read_balances(await self._client.read(wire.balance()))
+
+    async def banks(self, currency: str) -> list[tuple[str, str]]:
+        """List the banks of a currency's country."""
+        return wire.read_banks(await self._client.read(wire.banks(currency)))
+
+    async def account_name(self, to: Destination, _: str) -> str:
+        """Tell whose account it is; `Rejected` when there is no such account."""
+        return wire.read_holder(await self._client.read(wire.resolve(to)))
 
     async def probe(self) -> None:
         """Ask something cheap behind the same door; `RailClosed` while nobody of ours may pass."""

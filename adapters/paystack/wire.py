@@ -26,7 +26,9 @@ import msgspec
 from msgspec import Struct, field
 
 from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit, plain, webhook
+from adapters.paystack.methods import PHONES, RECIPIENTS
 from machines.core.accounts import same_account
+from machines.core.currencies import CURRENCIES
 from machines.core.errors import (
     BadAmount,
     BadInput,
@@ -39,7 +41,8 @@ from machines.core.errors import (
     Retryable,
     StepError,
 )
-from machines.core.money import Asset, Assets, Money
+from machines.core.methods import BANK, MOBILE_MONEY
+from machines.core.money import Assets, Money
 from machines.core.ports import (
     Cause,
     Destination,
@@ -91,6 +94,10 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("could not resolve account name. check parameters or try again", NEVER),
 )
 NOT_FOUND_SENTENCE = "not found"
+
+HUNDRED = 100
+NO_BANKS = frozenset({"mobile_money", "mobile_money_business"})
+"""Kinds of rows in its list of banks that are networks of phones."""
 
 REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
 REASON_CHARS = 100
@@ -172,12 +179,26 @@ class BalanceData(Struct):
     balance: int
 
 
+class BankRow(Struct):
+    """A bank, or a network."""
+
+    code: str | int
+    name: str
+    type: str = ""
+
+
+class HolderData(Struct):
+    """Whose account it is."""
+
+    account_name: str
+
+
 def recipient(payment: Payment) -> HttpRequest:
     """Ask for a recipient; the same account again is the same recipient."""
     _check_payable(payment)
     fields = dict(payment.to.fields)
     body = {
-        "type": "mobile_money" if payment.to.kind == "mobile_money" else "nuban",
+        "type": RECIPIENTS[payment.amount.asset.code, payment.to.kind],
         "name": fields.get("account_name") or fields["account_number"],
         "account_number": fields["account_number"],
         "bank_code": fields["bank_code"],
@@ -342,7 +363,8 @@ def trace(family: Sequence[PaystackTransfer], assets: Assets) -> Trace:
     asset = assets[found.currency.upper()]
     amount = Money.parse(f"{Decimal(found.amount).scaleb(-2):f}", asset)
     names = tuple(one.transfer_code for one in family[1:])
-    key, to = PaymentKey(found.reference), Destination("bank", fields)
+    kind = MOBILE_MONEY if str(details.bank_code) in PHONES else BANK
+    key, to = PaymentKey(found.reference), Destination(kind, fields)
     return Trace(key, found.transfer_code, amount, to, _of_all(family), names)
 
 
@@ -375,16 +397,57 @@ def balance() -> HttpRequest:
     return HttpRequest("GET", "/balance")
 
 
-def read_balance(reply: HttpReply, asset: Asset) -> Money:
-    """Read what is left in a currency, in kobo; one that is not listed holds nothing."""
+def read_balances(reply: HttpReply) -> list[Money]:
+    """Read what is left, in hundredths, in each currency that we know."""
+    listed = _answered(reply, list[BalanceData], "balance")
+    assets = {code: one.asset for code, one in CURRENCIES.items()}
+    try:
+        return [
+            Money(max(0, one.balance) * 10 ** assets[one.currency].decimals // HUNDRED, assets[one.currency])
+            for one in listed
+            if one.currency in assets
+        ]
+    except BadAmount as error:
+        raise Retryable("Paystack's balance cannot be read.") from error
+
+
+def banks(currency: str) -> HttpRequest:
+    """Ask for the banks of a currency's country."""
+    return HttpRequest("GET", "/bank", query=(("currency", currency), ("perPage", str(PAGE))))
+
+
+def read_banks(reply: HttpReply) -> list[tuple[str, str]]:
+    """Read them, each code with its name; what is no bank is left out."""
+    listed = _answered(reply, list[BankRow], "list of banks")
+    return [(str(one.code), plain(one.name)) for one in listed if one.type not in NO_BANKS]
+
+
+def resolve(to: Destination) -> HttpRequest:
+    """Ask whose account it is."""
+    query = (("account_number", to["account_number"]), ("bank_code", to["bank_code"]))
+    return HttpRequest("GET", "/bank/resolve", query=query)
+
+
+def read_holder(reply: HttpReply) -> str:
+    """Read whose account it is; `Rejected` where there is no such account."""
+    read_probe(reply)
+    if reply.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
+        refusal = _refusal(reply)
+        if isinstance(refusal, Rejected):
+            raise refusal
+        raise Retryable(f"Paystack does not say whose account it is: {refusal}")
+    return plain(_answered(reply, HolderData, "answer").account_name)
+
+
+def _answered(reply: HttpReply, shape: type[T], what: str) -> T:
+    """Read an answer on which nothing hangs; one that cannot be used is asked for again."""
     read_probe(reply)
     if reply.status != HTTPStatus.OK:
         raise Retryable(f"Paystack answered with HTTP {reply.status}.")
     try:
-        held = {one.currency: one.balance for one in _decoded(reply, PaystackAnswer[list[BalanceData]]).data}
-        return Money(max(0, held.get(asset.code, 0)) * 10 ** max(0, asset.decimals - 2), asset)
-    except (OutcomeUnknown, BadAmount) as error:
-        raise Retryable("Paystack's balance cannot be read.") from error
+        return _decoded(reply, PaystackAnswer[shape]).data  # type: ignore[valid-type]
+    except OutcomeUnknown as error:
+        raise Retryable(f"Paystack's {what} cannot be read.") from error
 
 
 def read_probe(reply: HttpReply) -> None:
@@ -411,8 +474,10 @@ def verdict(found: PaystackTransfer) -> Status:
 
 def _check_payable(payment: Payment) -> None:
     fields = dict(payment.to.fields)
-    if payment.to.kind not in {"bank", "mobile_money"}:
+    if payment.to.kind not in {BANK, MOBILE_MONEY}:
         raise Rejected(f"Paystack cannot pay to {payment.to.kind}: only to a bank account or mobile money.")
+    if (payment.amount.asset.code, payment.to.kind) not in RECIPIENTS:
+        raise Rejected(f"Paystack does not pay {payment.amount.asset.code} by {payment.to.kind}.")
     if not fields.get("account_number") or not fields.get("bank_code"):
         raise Rejected("The destination needs bank_code and account_number.")
     if not REFERENCE.fullmatch(payment.key):

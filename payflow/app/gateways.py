@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import aiohttp
 
@@ -18,7 +19,7 @@ from adapters.paystack.rail import Paystack
 from adapters.paystack.statement import PaystackStatement
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
-from machines.core.money import NGN, Money
+from machines.core.money import Money
 from machines.core.ports import CallKind, Destination
 from payflow.config import Settings, live_secrets
 from payflow.desk.gateways import Gateway, GatewaySetup, Hooks
@@ -161,19 +162,14 @@ def _paystack(
         "paystack", PAYSTACK_HOOKS, genuine, lambda body: paystack.signed(body, keys[0]), paystack.read_webhook
     )
 
-    async def wallet() -> list[Money]:
-        return [await asking.balance(NGN)]
-
     payer = rail(CallKind.LOOK)
     return GatewaySetup(
         payer,
-        Gateway(
-            methods=paystack_methods.METHODS[:1]
-        ),  # a destination is checked when its recipient is made, which is part of paying
+        Gateway(resolve=rail(CallKind.LOOK).account_name, methods=paystack_methods.METHODS, banks=asking.banks),
         hooks,
         lists=payer,
         statement=PaystackStatement(client(CallKind.WATCH)),
-        wallet=wallet,
+        wallet=asking.balances,
         probe=asking.probe,
         watching=rail(CallKind.WATCH),
         asking=asking,

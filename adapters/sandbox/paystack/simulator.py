@@ -1,14 +1,15 @@
 """The simulated Paystack. Texts marked `invented` stand where the facts name none."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.gateway import PLENTY, SimulatedGateway
-from adapters.sandbox.magic import STAYS, Fate, FatedRefusal, Webhook
+from adapters.sandbox.magic import STAYS, Fate, FatedRefusal, Webhook, is_somebodys, name_of
+from adapters.sandbox.paystack.countries import BANKS, NETWORKS, RECIPIENTS, fee_of
 from adapters.sandbox.server import ENCODER, Handler, Route, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import (
     DECLINED,
@@ -69,6 +70,8 @@ class PaystackSimulator(SimulatedGateway):
             ("GET", "/transfer", self._list, False),
             ("GET", "/transfer/{code}", self._get, False),
             ("GET", "/balance", self._balance, False),
+            ("GET", "/bank", self._banks, False),
+            ("GET", "/bank/resolve", self._resolve, False),
             ("GET", "/balance/ledger", self._ledger, False),
         ]
         return [Route(method, path, partial(self._let_in, do), pays) for method, path, do, pays in table]
@@ -116,6 +119,9 @@ class PaystackSimulator(SimulatedGateway):
         missing = [name for name in ("type", "name", "account_number", "bank_code") if not call.body.get(name)]
         if missing:
             return _refuse(HTTPStatus.BAD_REQUEST, f"{missing[0]} is required")
+        currency, kind = str(call.body.get("currency") or "NGN"), str(call.body["type"])
+        if kind not in RECIPIENTS.get(currency, ()):
+            return _refuse(HTTPStatus.BAD_REQUEST, "Recipient type is invalid")  # invented
         code = _recipient_code(str(call.body["bank_code"]), str(call.body["account_number"]))
         self._recipients[code] = call.body
         return _tell_success(HTTPStatus.CREATED, "Transfer recipient created successfully", {"recipient_code": code})
@@ -135,6 +141,7 @@ class PaystackSimulator(SimulatedGateway):
             amount=Decimal(amount).scaleb(-2),
             currency=str(body.get("currency") or "NGN"),
             narration=str(body.get("reason") or ""),
+            kind="mobile_money" if recipient["type"] == "mobile_money" else "bank",
         )
         try:
             self.transfers.turn_repeats_away(order)
@@ -200,6 +207,27 @@ class PaystackSimulator(SimulatedGateway):
             return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
         return _tell_success(HTTPStatus.OK, "Transfer retrieved", self.show(transfer))
 
+    def _banks(self, call: ServedCall) -> ServedAnswer:
+        currency = call.query.get("currency", "NGN")
+        listed = [*BANKS.get(currency, {}).items(), *NETWORKS.get(currency, {}).items()]
+        kinds = dict.fromkeys(NETWORKS.get(currency, ()), "mobile_money")
+        shown = [
+            {"code": code, "name": name, "type": kinds.get(code, "bank"), "currency": currency} for code, name in listed
+        ]
+        return _tell_success(HTTPStatus.OK, "Banks retrieved", shown)
+
+    def _resolve(self, call: ServedCall) -> ServedAnswer:
+        """Say whose an account is, in Nigeria and Ghana."""
+        account, bank = call.query.get("account_number", ""), call.query.get("bank_code", "")
+        ghana = {**BANKS["GHS"], **NETWORKS["GHS"]}
+        somebodys = is_somebodys(account, bank, BANKS["NGN"]) or is_somebodys(account, bank, ghana, "[0-9]{8,16}")
+        if not somebodys:
+            return _refuse(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "Could not resolve account name. Check parameters or try again."
+            )
+        found = {"account_number": account, "account_name": name_of(account)}
+        return _tell_success(HTTPStatus.OK, "Account number resolved", found)
+
     def _balance(self, _: ServedCall) -> ServedAnswer:
         held = [{"currency": each, "balance": _kobo(amount)} for each, amount in self.transfers.wallets.items()]
         return _tell_success(HTTPStatus.OK, "Balances retrieved", held)
@@ -215,23 +243,6 @@ class PaystackSimulator(SimulatedGateway):
         body = ENCODER.encode({"event": event, "data": data})
         key = FORGED if how is Webhook.FORGED else self.key
         self.courier.post(body, {"x-paystack-signature": hmac.digest(key.encode(), body, "sha512").hex()}, how)
-
-
-# Of naira from its samples, as those of another gateway; of others as its page on pricing has them.
-_FEES: Mapping[tuple[str, str], Sequence[tuple[str, str]]] = {
-    ("NGN", "bank"): (("5000", "10.75"), ("50000", "26.87"), ("", "53.75")),
-    ("GHS", "bank"): (("", "8"),),
-    ("GHS", "mobile_money"): (("", "1"),),
-    ("KES", "bank"): (("10000", "80"), ("50000", "120"), ("", "140")),
-    ("KES", "mobile_money"): (("1500", "20"), ("20000", "40"), ("", "60")),
-    ("ZAR", "bank"): (("", "3"),),
-}
-
-
-def fee_of(amount: Decimal, currency: str, kind: str) -> Decimal:
-    """Tell what a transfer costs."""
-    steps = _FEES.get((currency, kind), ())
-    return next((Decimal(fee) for up_to, fee in steps if not up_to or amount <= Decimal(up_to)), Decimal(0))
 
 
 def _kobo(amount: Decimal) -> int:
