@@ -77,7 +77,7 @@ class Bounties:
         """The sandbox's stand-in for a maintainer's browser wallet."""
         wallets = wallets_of(settings, lane)
         server, explorer = settings.bounty_server.rstrip("/"), settings.bounty_explorer
-        addresses = StoredAddresses(store)
+        addresses = StoredAddresses(store, signer_of)
         looks = BountyActs(
             rail,
             f"rail:{lane.name}",

@@ -26,7 +26,7 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from payflow.desk.reseal import ResealReport, reseal
 from payflow.store import keys
-from payflow.store.registers.contributors import ContributorAddress
+from payflow.store.registers.contributors import AddressProof, ContributorAddress
 from payflow.store.registers.profiles import Profile
 from payflow.store.seals import Seals, new_key
 from payflow.store.store import Store, open_store
@@ -210,12 +210,13 @@ async def test_profiles_and_addresses_are_sealed_anew_under_the_version_that_the
 ) -> None:
     await before.profiles.write(Profile(ANN), Profile(ANN, "shop", destination=HOME), Millis(1))
     nothing = ContributorAddress(BOB, SavedAddress())
-    await before.contributors.write(nothing, SavedAddress("0xb0b"), ("words", "signed"), Millis(1))
+    proof = AddressProof("words\n0xb0b", "signed")
+    await before.contributors.write(nothing, SavedAddress("0xb0b"), proof, Millis(1))
     assert await reseal(store, "otto") == ResealReport(2, 2, (), done=True)
     alone = Seals([NEW], PRINTS)
     store.profiles._seals = store.contributors._seals = alone  # noqa: SLF001  (the old key was taken off the list)
     assert await store.profiles.read(ANN) == Profile(ANN, "shop", destination=HOME, version=1)
-    assert await store.contributors.read(BOB) == ContributorAddress(BOB, SavedAddress("0xb0b"), 1)
+    assert await store.contributors.read(BOB) == ContributorAddress(BOB, SavedAddress("0xb0b"), 1, {"0xb0b": proof})
 
 
 async def test_contacts_that_an_older_version_left_in_clear_are_read_and_sealed_in_messages_too(

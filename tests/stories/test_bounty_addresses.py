@@ -1,7 +1,7 @@
 """Where a contributor is paid is the contributor's word alone: signed, dated, for this chain, once; or after days."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,13 @@ from machines.bounty import lifecycle as s
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
 from machines.core.ids import Owner
 from machines.core.ports import Destination
-from machines.core.saved_address import CoolOff
+from machines.core.saved_address import CoolOff, SavedAddress
 from payflow.config import Settings
+from payflow.store.registers.contributors import AddressProof
 from payflow.store.registers.profiles import Profile
 from tests.bounties import ANN, Fair, open_fair, signed
 from tests.chain import ETHER, Account, account
+from tests.waiting import wait_until
 
 THIEF = account("thief")
 OLD = account("old")
@@ -166,7 +168,7 @@ async def test_a_signed_address_takes_the_others_place_when_its_days_are_over(fa
     before = await fair.store.contributors.read(ann_of(fair))
     now = await fair.store.records.now()
     saved = before.saved.saving(ANN.address, Millis(now - 4 * DAY), CoolOff(7 * DAY, 3 * DAY), proven=True)
-    await fair.store.contributors.write(before, saved, ("", ""), Millis(0))
+    await fair.store.contributors.write(before, saved, None, Millis(0))
     seen = await fair.says("ann", "GET", "/api/user")
     assert (seen["address"], seen["proven"], seen["next-address"]) == (ANN.address, True, None)
     assert (await fair.proves("ann", THIEF))["address"] == ANN.address
@@ -189,7 +191,7 @@ async def test_an_unproven_address_counts_when_its_days_are_over(fair: Fair) -> 
     before = await fair.store.contributors.read(ann_of(fair))
     now = await fair.store.records.now()
     saved = before.saved.saving(ANN.address, Millis(now - 8 * DAY), CoolOff(7 * DAY, 3 * DAY), proven=False)
-    await fair.store.contributors.write(before, saved, ("", ""), Millis(0))
+    await fair.store.contributors.write(before, saved, None, Millis(0))
     async with fair.worker():
         record = await fair.until(await won_by_ann(fair), s.CONFIRMABLE)
     assert record.data.payout_address == ANN.address
@@ -259,6 +261,52 @@ async def test_the_old_owners_proof_cannot_be_shown_again(fair: Fair) -> None:
     body = {"address": OLD.address, "message": words, "signature": signed(OLD, words)}
     await fair.says("mia", "POST", place, body)
     await fair.says("mia", "POST", place, body, expect=400)
+
+
+def for_somebody_else(fair: Fair) -> AddressProof:
+    """What the thief signed to be paid for an account of their own."""
+    thief = fair.github.town.person("mia").id
+    words = f"here\n{THIEF.address}\n\nGitHub account {thief} wants to be paid bounties at this address."
+    return AddressProof(words, signed(THIEF, words))
+
+
+def by_nobody(fair: Fair) -> AddressProof:
+    whose = ann_of(fair).partition(":")[2]
+    words = f"here\n{THIEF.address}\n\nGitHub account {whose} wants to be paid bounties at this address."
+    return AddressProof(words, signed(OLD, words))
+
+
+def that_is_none(fair: Fair) -> AddressProof:
+    return AddressProof(by_nobody(fair).message, "0x")
+
+
+@pytest.mark.parametrize("proof", [for_somebody_else, by_nobody, that_is_none])
+async def test_a_signature_that_the_desk_lets_pass_is_looked_at_again_before_anything_is_proposed(
+    fair: Fair, proof: Callable[[Fair], AddressProof]
+) -> None:
+    """The process that everybody reaches has the keys of rows, and may write of any address that it was signed for."""
+    before = await fair.store.contributors.read(ann_of(fair))
+    await fair.store.contributors.write(before, SavedAddress(THIEF.address, proven=True), proof(fair), Millis(1))
+    async with fair.worker():
+        issue = await won_by_ann(fair)
+
+        async def is_set_aside() -> bool:
+            return "the signature that is kept is not theirs" in (await fair.record(issue)).parked
+
+        await wait_until(is_set_aside, "it is set aside, and a person is told")
+        assert (await fair.record(issue)).data.attempts == ()
+
+
+async def test_what_was_signed_is_kept_for_the_address_that_is_to_come_as_well(fair: Fair) -> None:
+    for one in (OLD, ANN):
+        await fair.proves("ann", one)
+    kept = await fair.store.contributors.read(ann_of(fair))
+    assert (kept.saved.address, kept.saved.next_address) == (OLD.address, ANN.address)
+    assert kept.proofs.keys() == {OLD.address, ANN.address}
+    await fair.releases("ann", OLD, ANN)
+    assert (await fair.store.contributors.read(ann_of(fair))).proofs.keys() == {ANN.address}
+    async with fair.worker():
+        assert (await fair.until(await won_by_ann(fair), s.CONFIRMABLE)).data.payout_address == ANN.address
 
 
 async def test_paid_as_proven(fair: Fair) -> None:

@@ -1,7 +1,10 @@
 """Whose address is whose: saved for payment, proven by a signature, and the owners of wallets to come."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
@@ -18,14 +21,18 @@ from machines.core.errors import (
     BadInput,
     NotAllowed,
     NotFound,
+    PayflowError,
+    Unapproved,
 )
 from machines.core.ids import Owner
 from machines.core.saved_address import SavedAddress
 from machines.core.sign_in import SignInMessage
 from payflow.desk.bounties.finding import NO_REPOSITORY, BountyFinder, account_of, person_of
 from payflow.desk.person import Caller
-from payflow.store.registers.contributors import ContributorAddress
+from payflow.store.registers.contributors import AddressProof, ContributorAddress
 from payflow.store.store import Store
+
+log = structlog.get_logger()
 
 NOBODY = "0x" + "00" * 20
 SIGN_WITHIN_MS = 15 * MINUTE
@@ -35,8 +42,9 @@ SIGN_WITHIN_MS = 15 * MINUTE
 class StoredAddresses:
     """Whose address is whose, as the store has it: owners of wallets to come, and where contributors want money."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, signer_of: Callable[[str, str], Address]) -> None:
         self._store = store
+        self._signer_of = signer_of
 
     async def proven(self, repository: int) -> tuple[Hand, ...]:
         """List the maintainers who proved an address; none where the repository is not enabled."""
@@ -48,8 +56,31 @@ class StoredAddresses:
         return hands
 
     async def address(self, person: int) -> SavedAddress:
-        """Give what somebody saved."""
-        return (await self._store.contributors.read(account_of(person))).saved
+        """Give what somebody saved; raises where it says that it was signed for, and what was signed says otherwise.
+
+        It was looked at when it was saved, by a process that everybody can reach: here it is by the one that pays.
+        """
+        found = await self._store.contributors.read(account_of(person))
+        now = found.saved.at(await self._store.records.now())
+        proof = found.proofs.get(now.address)
+        if not now.proven:
+            return found.saved
+        if proof is None:
+            log.warning(
+                "An address is paid to that was signed for, as an older version says, which kept no signature.",
+                action="no_signature_kept", owner=found.owner,
+            )  # fmt: skip
+        elif not self._signed(proof, person, now.address):
+            raise Unapproved(
+                f"The address of {found.owner} says that it was signed for, and the signature that is kept is not "
+                "theirs: somebody wrote it. Nothing is sent there; let them save it anew."
+            )
+        return found.saved
+
+    def _signed(self, proof: AddressProof, person: int, address: str) -> bool:
+        with suppress(ValueError, PayflowError):
+            return _to_be_paid(person) in proof.message.split("\n") and self._signer_of(*proof) == address
+        return False
 
 
 class BountyAddresses(BountyFinder):
@@ -79,7 +110,7 @@ class BountyAddresses(BountyFinder):
             await self.proven(proof, address, _to_be_paid(person), now)
         before = await self.store.contributors.read(account_of(person))
         saved = before.saved.saving(address, now, self.world.cool_off, proven=proof is not None)
-        return await self._keep(caller, before, saved, now, proof)
+        return await self._keep(caller, before, saved, now, AddressProof(*proof) if proof else None)
 
     async def release_address(self, caller: Caller, text: str, proof: tuple[str, str]) -> SavedAddress:
         """Let the address that is to come count at once: the one that counts signed that it gives way to it."""
@@ -88,7 +119,7 @@ class BountyAddresses(BountyFinder):
         before = await self.store.contributors.read(account_of(person))
         saved = before.saved.released(address, now)
         await self.proven(proof, Address(before.saved.at(now).address), _to_give_way(person, address), now)
-        return await self._keep(caller, before, saved, now, proof)
+        return await self._keep(caller, before, saved, now, None)
 
     async def withdraw_address(self, caller: Caller) -> SavedAddress:
         """Take back the address that is to come."""
@@ -102,7 +133,7 @@ class BountyAddresses(BountyFinder):
         before: ContributorAddress,
         saved: SavedAddress,
         now: Millis,
-        proof: tuple[str, str] | None,
+        proof: AddressProof | None,
     ) -> SavedAddress:
         """Write it, and say so.
 
@@ -112,7 +143,7 @@ class BountyAddresses(BountyFinder):
         if saved != before.saved:
             contacts = (await self.store.profiles.read(before.owner)).notify
             warning = self._warning(before.owner, saved, contacts) if before.saved != SavedAddress() else ()
-            await self.store.contributors.write(before, saved, proof or ("", ""), now, warning)
+            await self.store.contributors.write(before, saved, proof, now, warning)
         person = _contributor(caller)
         counts_from = saved.next_from if saved.address and now < saved.next_from else 0
         for one in await self.bounties(s.UNFIXED):

@@ -1,8 +1,9 @@
 """Where contributors are paid for bounties, which only they themselves write, and what they are asked to sign."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,21 @@ KIND = "ethereum"
 _NONCE = re.compile(r"^Nonce: ([A-Za-z0-9]{8,64})$", re.MULTILINE)
 
 
+class AddressProof(NamedTuple):
+    """What an account signed, and its signature."""
+
+    message: str
+    signature: str
+
+    @property
+    def address(self) -> str:
+        """Whose it says that it is: the second line of the message."""
+        return "".join(self.message.split("\n")[1:2])
+
+
+_NO_PROOF = AddressProof("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class ContributorAddress:
     """A contributor's address, as it was read."""
@@ -30,6 +46,8 @@ class ContributorAddress:
     owner: Owner
     saved: SavedAddress
     version: int = 0
+    proofs: Mapping[str, AddressProof] = field(default_factory=dict)
+    """By address what was signed for it, and the signature; of one that an older version saved it may be missing."""
 
 
 class ContributorAddresses:
@@ -55,7 +73,7 @@ class ContributorAddresses:
                 # Before a signed address could be one to come, none that was to come had been signed for.
                 next_proven=known.get("next_proven") == "yes",
             )
-            return ContributorAddress(owner, saved, int(version))
+            return ContributorAddress(owner, saved, int(version), _proofs(known))
         where = (await self._profiles.read(owner)).destination
         before = dict(where.fields) if where is not None and where.kind == KIND else {}
         proven = before.get("proven") == "yes"
@@ -65,25 +83,29 @@ class ContributorAddresses:
         """Copy what was signed for in the profile to where it lasts, before the profile is changed."""
         before = await self.read(owner)
         if not before.version and before.saved.proven:
-            await self.write(before, before.saved, ("", ""), now)
+            await self.write(before, before.saved, None, now)
 
     async def write(
         self,
         before: ContributorAddress,
         saved: SavedAddress,
-        proof: tuple[str, str],
+        proof: AddressProof | None,
         now: Millis,
         messages: Iterable[Message] = (),
     ) -> None:
-        """Save an address, unless it changed since it was read; `proof` is what was signed, and the signature."""
+        """Save an address, unless it changed since it was read, with what was signed for it, now or before."""
+        proofs = {**before.proofs, **({proof.address: proof} if proof else {})}
+        mine, coming = (proofs.get(one, _NO_PROOF) for one in (saved.address, saved.next_address))
         fields = {
             "address": saved.address,
             "proven": "yes" if saved.proven else "no",
             "next": saved.next_address,
             "from": str(saved.next_from),
             "next_proven": "yes" if saved.next_proven else "no",
-            "message": proof[0],
-            "signature": proof[1],
+            "message": mine.message,
+            "signature": mine.signature,
+            "next_message": coming.message,
+            "next_signature": coming.signature,
         }
         sealed = self._seals.seal(Destination(KIND, tuple(fields.items())), _bound_to(before.owner))
         if not await self._profiles.put("contributor", before.owner, before.version, sealed, now, messages):
@@ -102,6 +124,12 @@ class ContributorAddresses:
                 return True
             row, version = await self._profiles.row(key)
         return False
+
+
+def _proofs(known: Mapping[str, str]) -> dict[str, AddressProof]:
+    """Read what was signed, by whose it is: versions before kept the last one only, whichever of the two it was for."""
+    found = [AddressProof(known.get(f"{one}message", ""), known.get(f"{one}signature", "")) for one in ("", "next_")]
+    return {one.address: one for one in found if one.message}
 
 
 def _bound_to(owner: Owner) -> str:
