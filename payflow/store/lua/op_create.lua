@@ -22,15 +22,8 @@ local function check_line(P, owner, line, listed_after)
   claimed[asked] = string.match(ARGV[base + line], '^%d+')
 end
 
-local function write_line(P, owner, line)
-  redis.call('RPUSH', P .. 'asked:' .. owner, ARGV[base + line])
-  redis.call('LTRIM', P .. 'asked:' .. owner, -MOST_LISTED, -1)
-end
-
--- What a decision creates beside its own record may be there already; its line is added, for the next one has its number.
-local function there_already(P, same, owner, line, listed_after)
-  if not same then return 'reused' end
-  return line and check_line(P, owner, line, listed_after) or 'exists', line and {}
+local function print_of(print, owner, asset, units)
+  return table.concat({ print and print ~= '' and print or '-', owner, asset or '-', units or '-' }, ' ')
 end
 
 -- An id that exists is a replay when its print is the same, and its owner and amount. A record that was forgotten is made
@@ -41,16 +34,11 @@ function operations.create.check(
 )
   local rec = P .. 'rec:' .. id
   local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
-  if known[1] then
-    local same = (known[2] or '') == print and known[3] == owner and known[4] == asset and known[5] == units
-    return there_already(P, same, owner, line, listed_after)
-  end
-  -- Of an archived record its key is left.
-  local gone = redis.call('HGET', P .. 'gone', id)
-  if gone then
-    local asked = table.concat({ print ~= '' and print or '-', owner, asset or '-', units or '-' }, ' ')
-    return there_already(P, gone == asked, owner, line, listed_after)
-  end
+  -- Of an archived record its key is left. What a decision creates beside its own record may be there already, and its
+  -- line is added all the same: the next one has the number after it.
+  local there = known[1] and print_of(unpack(known, 2)) or redis.call('HGET', P .. 'gone', id)
+  if there and there ~= print_of(print, owner, asset, units) then return 'reused' end
+  if there then return line and check_line(P, owner, line, listed_after) or 'exists', line and {} end
   if claimed[rec] then return 'conflict' end
   local full = over_limit(P, owner, most_open, most_daily, open_states)
   if full then return full end
@@ -71,7 +59,10 @@ function operations.create.write(
   P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, line, listed_after, posting, after_ms,
   most_open, most_daily, open_states, claims, messages, rail
 )
-  if line then write_line(P, owner, line) end
+  if line then
+    redis.call('RPUSH', P .. 'asked:' .. owner, ARGV[base + line])
+    redis.call('LTRIM', P .. 'asked:' .. owner, -MOST_LISTED, -1)
+  end
   if not known[1] then return end
   local machine, rec, owed = machine_of(id), known[1], known[2]
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[base + event])
