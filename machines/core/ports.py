@@ -169,6 +169,8 @@ class SealKind(StrEnum):
     """Somebody said yes. Made where people are: API, pages and command line have its keys, and workers check it."""
     RULES = "rules"
     """What the risk rules found. Like all below made by workers alone."""
+    FILE = "file"
+    """It is a row of a file that somebody said yes to as one: by the worker that compared their seal with the row."""
     ADOPTION = "adoption"
     """Two people took over what an older version had approved, which sealed nothing."""
     PERMIT = "permit"

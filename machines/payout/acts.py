@@ -31,7 +31,7 @@ from machines.core.ports import (
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, RiskFinding
+from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, RiskFinding, row_of
 from machines.payout.permit import by_rules, who_approved
 from machines.payout.policy import PayoutPolicy
 from machines.payout.review import with_assessment
@@ -179,8 +179,7 @@ class PayoutActs:
             enquired = await self.enquiries.ask(proposed, step.now) if self.enquiries else None
         except Rejected as error:
             return f.Unpayable(str(error))
-        history = await self.providers.history(proposed, self.thresholds)
-        findings = assess(RiskRequest(record.amount, history, step.now), self.thresholds)
+        findings = await self._found(proposed, record.amount, step.now)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         if enquired and enquired.other_name:
@@ -193,6 +192,13 @@ class PayoutActs:
         fact = f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, said, place)
         seen = replace(record, data=with_assessment(record.data, fact))
         return replace(fact, seal=by_rules(self.permits, seen))
+
+    async def _found(self, proposed: PayoutRecord, amount: Money, now: Millis) -> tuple[RiskFinding, ...]:
+        """Ask the risk rules. Of a row of a file they judge nothing that its owner's other requests have to do with."""
+        if proposed.data.file:
+            return (row_of(proposed.data.file),)
+        history = await self.providers.history(proposed, self.thresholds)
+        return assess(RiskRequest(amount, history, now), self.thresholds)
 
     def _takes_two(self, amount: Money) -> bool:
         """Whether two people must approve."""

@@ -194,6 +194,8 @@ class PayoutData:
     """Names the destination; empty where an older version took it in."""
     charged: tuple[tuple[str, str], ...] = ()
     """What the rail charged for each payment that is proven, as it wrote it, behind what it calls the payment."""
+    file: str = ""
+    """Which row of which file it is; empty for one that was asked for by itself."""
 
     @property
     def scope(self) -> str:
@@ -233,6 +235,11 @@ class PayoutData:
             place=one.place,
             correction=None,
         )
+
+    @property
+    def is_row(self) -> bool:
+        """Whether the rules found nothing but that it is a row of a file, which people approve as one."""
+        return bool(self.file) and self.findings == (row_of(self.file),)
 
     @property
     def waits_for_rules(self) -> bool:
@@ -362,6 +369,11 @@ class PayoutData:
     def at_rest(self, **changes: Any) -> "PayoutData":
         """Forget what was only true while an attempt was with the rail."""
         return replace(self, **_AT_REST, **changes)
+
+
+def row_of(file: str) -> RiskFinding:
+    """Say of a payout that it is a row of a file: what it has in common with the other rows, people looked at."""
+    return RiskFinding("file", f"{file}, which people approve as one")
 
 
 _Sealed = TypeVar("_Sealed", ProposedDestination, Attempt, PayoutData)

@@ -33,6 +33,11 @@ def by_person(signer: PermitSigner, record: PayoutRecord, place: str, by: str, a
     return signer.sign(SealKind.PERSON, *_said(record, place, said, record.data.proposal.by))
 
 
+def by_file(signer: PermitSigner, record: PayoutRecord, place: str, by: str, at: int) -> str:
+    """Seal that somebody said yes to the file which a payout is a row of, where it says just this."""
+    return signer.sign(SealKind.FILE, *_filed(record, place, by, at))
+
+
 def who_approved(signer: PermitSigner, record: PayoutRecord, place: str) -> tuple[Approval, ...]:
     """Say whose yes the newest attempt, to this very destination, leaves on: nobody's, where the rules let it pass.
 
@@ -50,7 +55,12 @@ def who_approved(signer: PermitSigner, record: PayoutRecord, place: str) -> tupl
         )
     if data.by_rules:
         return ()
-    sealed = (one for one in data.approvals if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one)))
+    sealed = (
+        one
+        for one in data.approvals
+        if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one))
+        or (data.is_row and signer.knows(one.seal, [SealKind.FILE], *_filed(record, place, one.by, one.at)))
+    )
     said_yes = {one_person(one.by): one for one in sealed}
     for nobody in who_asked(record):
         said_yes.pop(one_person(nobody), None)
@@ -88,6 +98,15 @@ def _said(record: PayoutRecord, place: str, said: Approval, asked_by: str = "") 
     """Give what a yes is to; who asked for it cannot be made somebody else, so that they say yes to it themselves."""
     asked = asked_by or record.data.requested_by
     return (*_content(record), place, asked, said.fingerprint, said.by, said.at, *_found(record.data))
+
+
+def _filed(record: PayoutRecord, place: str, by: str, at: int) -> tuple[str | int, ...]:
+    """Give what a yes to a file says of a row: what the bank says later, and what the rail takes, is not in it."""
+    if record.amount is None:
+        raise BadAmount(f"{record.id} has no amount.")
+    data, amount = record.data, record.amount
+    what = (record.id, record.owner, amount.asset.code, amount.units, data.rail, data.installation, place)
+    return (*what, data.requested_by, data.file, by, at)
 
 
 # ── what an older version approved ───────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from machines.core.decision import keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Override, Proof, override
 from machines.core.lifecycle import Position
+from machines.core.ports import SealKind
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import (
@@ -37,6 +38,8 @@ def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
         return keep(f"the rules looked at where it is to go, and found {found}", data=data, again_s=0)
     if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
         return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
+    if data.is_row and not data.approvals_missing():
+        return move("approve", f"approved with {data.file}", data=data, messages=news(record, "approved"), again_s=0)
     why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
     messages = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
     return keep(f"needs review: {why}", data=data, messages=messages)
@@ -53,8 +56,9 @@ def with_assessment(data: PayoutData, fact: f.Assessed) -> PayoutData:
     """Keep what was found, and the seal over it; a yes to something else is none to this, nor is one without a seal."""
     as_before = (fact.findings, fact.approvals_needed) == (data.findings, data.approvals_needed)
     correction = data.correction and replace(data.correction, place=data.correction.place or fact.place)
+    after = _enquired(data, fact.enquired)
     return replace(
-        _enquired(data, fact.enquired),
+        after,
         assessed=True,
         findings=fact.findings,
         approvals_needed=fact.approvals_needed,
@@ -62,8 +66,14 @@ def with_assessment(data: PayoutData, fact: f.Assessed) -> PayoutData:
         ruled_place=fact.place,
         place=data.place if correction else data.place or fact.place,
         correction=correction,
-        approvals=tuple(one for one in data.approvals if one.seal and as_before),
+        approvals=tuple(_still(one, after) for one in data.approvals if as_before and (one.seal or data.file)),
     )
+
+
+def _still(one: Approval, after: PayoutData) -> Approval:
+    """Let a yes to a file go on counting for a row of it, of which the bank has said since whose account it is."""
+    as_file = after.file and not one.seal.startswith(SealKind.PERSON)
+    return replace(one, fingerprint=after.fingerprint) if as_file else one
 
 
 def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:

@@ -128,7 +128,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
 
     return Parts(
         (
-            paid.machine,
+            *paid.machines,
             finding(reconciler.acts()),
             pool({}, rooms.prove if rooms else None),
             *(lanes.machines if lanes else _shown_lanes()),
@@ -151,12 +151,14 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
 def lifecycles() -> Mapping[str, Lifecycle]:
     """Name what the records of each machine can be and do; no store is needed for that."""
     from machines.bounty import lifecycle as bounty  # noqa: PLC0415  (only one command asks)
+    from machines.disbursement import lifecycle as disbursement  # noqa: PLC0415  (as above)
     from machines.finding import lifecycle as finding  # noqa: PLC0415  (as above)
     from machines.payout import lifecycle as payout  # noqa: PLC0415  (as above)
     from machines.pool import lifecycle as pool  # noqa: PLC0415  (as above)
 
     tables = (payout.LIFECYCLE, pool.LIFECYCLE, *(one.lifecycle for one in _shown_lanes()), bounty.LIFECYCLE)
-    return {one.machine: one for one in (*tables, bounty.REPOSITORY, finding.LIFECYCLE)}
+    files = (disbursement.LIFECYCLE, disbursement.PORTION)
+    return {one.machine: one for one in (*tables, bounty.REPOSITORY, finding.LIFECYCLE, *files)}
 
 
 def scopes_of(rails: Iterable[str], lanes: Iterable[str]) -> tuple[str, ...]:

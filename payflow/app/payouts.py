@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from machines.core.machine import AnyMachine
 from machines.core.ports import Rail
 from machines.payout.acts import PayoutActs
 from machines.payout.react import payout
@@ -13,6 +14,7 @@ from payflow.desk.approvers import RegisteredApprovers
 from payflow.desk.batches import Schedule
 from payflow.desk.caps import PayoutCaps
 from payflow.desk.gateways import FirstLook, GatewaySetup, WalletQueue
+from payflow.desk.payout_files.made import file_machines
 from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
 from payflow.desk.receipts.receipts import Receipts
@@ -49,6 +51,7 @@ class Payouts:
         self.machine = payout(payout_policy(settings), acts, self._asking.prove)
         gateways = {name: setup.gateway for name, setup in setups.items()}
         self.desk = Desk(store, settings, metrics, gateways, self._schedule, receipts)
+        self.machines: tuple[AnyMachine, ...] = (self.machine, *file_machines(store))
 
     def _over(self, rails: Mapping[str, Rail]) -> PayoutActs:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""

@@ -93,6 +93,7 @@ INDEX: Mapping[str, Listed] = {
     "passkey": Listed(STEER, "passkeys", "See the passkeys of somebody who works here, and remove one that was lost."),
     "token": Listed(STEER, "tokens", "Make, list, rotate and revoke API tokens."),
     "payout": Listed(STEER, "payouts", "Decide about a payout."),
+    "payouts": Listed(STEER, "payout_files", "Send many payouts as a file, approve it as one, and follow each row."),
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),
     "lane": Listed(STEER, "lanes", "See and steer the addresses that pay over a chain."),
     "platform": Listed(STEER, "platforms", "See platforms, and say how much each may credit and vouch for."),

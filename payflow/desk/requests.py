@@ -178,6 +178,12 @@ def with_account(before: Destination, account: str, bank: str = "", name: str = 
     return _checked(before.kind, parts)
 
 
+def refuse_bad_line(text: str, longest: int) -> None:
+    """Raise where something is longer than it may be, or looks like something else than it is."""
+    if len(text) > longest or (text and not re.fullmatch(SOMETHING, text)):
+        raise BadInput(f"{text[:20]!r} is longer than {longest} characters, or has characters that nobody sees.")
+
+
 def _checked(kind: str, parts: Mapping[str, str]) -> Destination:
     faults = [name for name, text in parts.items() if len(text) > LONGEST_LINE or not re.fullmatch(PARTS[name], text)]
     if faults:

@@ -17,6 +17,7 @@ from machines.core.errors import (
     ClaimTaken,
     Conflict,
     Contradiction,
+    KeyReused,
     LeaseLost,
     NotDurable,
     NotSigned,
@@ -93,8 +94,9 @@ class Steps:
         try:
             fact = await self._act(stored, machine)
         except asyncio.CancelledError as error:
-            if _stopping():
-                raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling() > 0:
+                raise  # it is us who are cancelled, and not something that an act waited for
             await self._park(stored, error)
         except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
             await self._troubled(stored, machine, error)
@@ -173,8 +175,8 @@ class Steps:
     async def _unsettled(self, stored: Stored, error: Exception) -> None:
         """Deal with a decision that could not be written."""
         record = stored.record
-        if isinstance(error, ClaimTaken):
-            await self._act_again(stored)
+        if isinstance(error, ClaimTaken | KeyReused):
+            await self._act_again(stored)  # what somebody took or made meanwhile, it must read
         elif isinstance(error, LeaseLost):
             self._metrics.leases_lost.labels(record.machine).inc()
         elif isinstance(error, Paused | NotSigned):
@@ -289,12 +291,6 @@ class Steps:
     async def hand_back(self, stored: Stored) -> None:
         """Give up a lease without having looked."""
         await self._commit_quietly(stored, wait(0), stored.record.tries)
-
-
-def _stopping() -> bool:
-    """Say whether it is us who are cancelled, and not something that an act waited for."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 @dataclass(slots=True)

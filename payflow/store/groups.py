@@ -307,12 +307,6 @@ def _position(state: State) -> str | Absent:
     return state.position.value if state.position else False
 
 
-def gives_back(group: WriteGroup) -> bool:
-    """Tell whether money that is held becomes its owner's again."""
-    back = (Position.HELD.value, Position.AVAILABLE.value)
-    return any(isinstance(op, MoveOp) and (op.from_position, op.to_position) == back for op in group.ops)
-
-
 def _flat(claims: Iterable[Claim]) -> list[str]:
     return [part for claim in claims for part in (claim.space, claim.value)]
 

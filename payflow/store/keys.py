@@ -212,9 +212,9 @@ KEYS = (
     Key(
         STATEMENT_COLUMNS := "pf:statement-columns",
         "hash",
-        "rail -> which column of its files is what",
-        "import",
-        "import",
+        "rail, or `payouts:` and an owner -> which column of its files is what",
+        "import, upload",
+        "import, upload",
     ),
     statement := Key(
         "pf:statement:<rail>",
@@ -405,6 +405,20 @@ KEYS = (
         "a posting: owner asset from to units owed cause, and its signature",
         "commit",
         "ledger",
+    ),
+    file_rows := Key(
+        "{pf:SS}:file:<id>",
+        "hash",
+        "rows of a file of payouts, in portions, where they go encrypted; `red`: those that are not paid; expires",
+        "the desk",
+        "workers, the desk",
+    ),
+    file_prints := Key(
+        "{pf:SS}:file-prints:<owner>:<day>",
+        "hash",
+        "payee and amount of a row, by a fingerprint -> the file that had it last that day; expires",
+        "the desk",
+        "the desk",
     ),
     outbox := Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
     outbox_line := Key(

@@ -459,7 +459,7 @@ class Records:
             )
         for new in decision.creates:
             groups.create(group, self._made_by(group, new), new, who, stored.at)
-        if groups.gives_back(group):
+        if _gives_back(group):
             if not all(map(self.trusts, (stored, *members))):
                 raise NotSigned(f"{stored.record.id} gives nothing back: {UNSIGNED}")
             await self.before_giving_back(shard)
@@ -723,6 +723,12 @@ def _body_of(row: RecordRow) -> Body:
 
 async def _nothing(*_: int) -> None:
     pass
+
+
+def _gives_back(group: WriteGroup) -> bool:
+    """Tell whether money that is held becomes its owner's again."""
+    back = (Position.HELD.value, Position.AVAILABLE.value)
+    return any(isinstance(op, MoveOp) and (op.from_position, op.to_position) == back for op in group.ops)
 
 
 def _places(shards: Iterable[int]) -> tuple[list[int], dict[int, int]]:

@@ -9,6 +9,7 @@ from machines.core.facts import Override, override
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import Lifecycle
 from machines.core.record import Record
+from machines.disbursement.lifecycle import LIFECYCLE as DISBURSEMENT
 from machines.pool.lifecycle import LIFECYCLE as POOL
 from machines.transaction.lifecycle import LANE, PAYMENT, TRANSACTION
 from tests.machines.readme import lifecycles
@@ -20,11 +21,13 @@ SENDING = {
     LANE: {"OPEN"},
     PAYMENT: {"QUEUED", "SENDING"},
     TRANSACTION: {"SIGNED", "SENT"},
+    DISBURSEMENT: {"MAKING"},
 }
 ELSEWHERE = {
     "payout": "tests/machines/payout/test_overrides.py",
     "repository": "holds no money and sends nothing",
     "finding": "holds no money and sends nothing",
+    "portion": "sends nothing: what it lets go of is its owner's, and its rows are made by its file alone",
 }
 PAIRS = [
     pytest.param(lifecycle, source, target, id=f"{lifecycle.machine}-{source}-{target}")

@@ -70,6 +70,8 @@ UNFOUND_KEYS = {
     "pf:matched:<rail>": COPIED,
     "pf:unmatched:<rail>": COPIED,
     "pf:rate:<name>": RATE,
+    "{pf:SS}:file:<id>": "is compared with digests in the signed record of the file before a row of it is paid",
+    "{pf:SS}:file-prints:<owner>:<day>": "points out to reviewers that another file pays the same; nothing hangs on it",
     "{pf:SS}:seq": "is compared by the sequence guard, which closes what lost writes",
     "{pf:SS}:writers": "is compared by the sequence guard, which closes what lost writes",
     "{pf:SS}:past:<owner>": "names what is signed, and what of it counts is on a list that is",

@@ -31,6 +31,7 @@ from payflow.app import gateways, notifications
 from payflow.app.installation import assets_of
 from payflow.app.payouts import Payouts
 from payflow.config import Settings, load
+from payflow.desk.payout_files.files import PayoutFiles
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import keys
@@ -66,6 +67,7 @@ class Town:
     address: str
     session: aiohttp.ClientSession
     metrics: Metrics
+    files: PayoutFiles
     clicked: set[str] = field(default_factory=set)
     """What somebody had the bank pay once more, in its dashboard: that is not our doing."""
     forged: bool = False
@@ -365,7 +367,7 @@ class Town:
             setups = await gateways.open_gateways(self.settings, store, self.clock, stack)
             setups = {name: replace(setup, rail=around(setup.rail)) for name, setup in setups.items()}
             payouts = Payouts(self.settings, store, metrics, setups)
-            store.serve([payouts.machine])
+            store.serve(payouts.machines)
             deliver = await notifications.open_handlers(self.settings, store, SystemClock(), stack)
             worker = Worker(store, self.settings, metrics, Dispatcher(store.outbox, metrics, deliver, store.pauses))
             async with asyncio.TaskGroup() as group:
@@ -433,11 +435,11 @@ async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> 
         settings = load({}, **(settings.model_dump() | _usual(letters, shop) | chosen.settings() | changes))
         store, metrics = await stack.enter_async_context(open_books(settings, clock)), Metrics()
         payouts = Payouts(settings, store, metrics, await gateways.open_gateways(settings, store, clock, stack))
-        store.serve([payouts.machine])
+        store.serve(payouts.machines)
         routes = app.application(payouts.routes())
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
         bank.courier.url = address + chosen.hook
-        town = Town(clock, settings, store, bank, letters, shop, address, session, metrics)
+        town = Town(clock, settings, store, bank, letters, shop, address, session, metrics, PayoutFiles(payouts.desk))
         await town.joins(ANN, f"mailto:{ANNS_MAIL}")
         yield town
         await town.books_are_true()

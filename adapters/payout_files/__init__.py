@@ -1,0 +1,1 @@
+"""Files that ask for many payouts: CSV, XLSX or JSON lines."""

@@ -1,0 +1,1 @@
+"""Files of payouts: checked, approved as one, made into payouts, and followed."""
