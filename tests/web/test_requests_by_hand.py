@@ -227,6 +227,21 @@ async def test_what_an_older_version_left_is_listed_once_at_the_first_start(
         assert "doubt" not in await Rules(store, clock, numbers).codes(), "a person says that it is right"
 
 
+async def test_a_store_that_was_set_back_misses_what_it_lost_until_a_person_takes_it_for_the_truth(
+    rules: Rules,
+) -> None:
+    link, key = rules.store.link, asked_key(rules.store)
+    before = await link.ask("DUMP", key)
+    await remove(rules, await cancelled(rules))
+    await link.ask("RESTORE", key, 0, before, "REPLACE")
+    made = await rules.asked()
+    assert await rules.codes(made) == ["doubt"]
+    await rules.store.adopt()
+    assert await rules.codes(made) == []
+    assert await rules.codes() == []
+    assert not [fault async for fault in faults_of(rules.store) if fault.place.startswith(key)]
+
+
 async def test_a_key_that_is_retired_takes_no_list_with_it(settings: Settings, clock: FixedClock) -> None:
     numbers = count()
     for given in ((KEY,), (NEWER, KEY), (NEWER,)):
