@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ async def _run(
         freeze_what_is_loaded()
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
-            group.start_soon(keep_telling, payflow.store, settings.worker_name)
+            group.start_soon(partial(keep_telling, works=workers), payflow.store, settings.worker_name)
             if workers:
                 group.start_soon(Bookkeeper(payflow.store, settings.books_watch_s, settings.books_check_s).run)
                 if payflow.parts.reconciler:

@@ -36,6 +36,9 @@ INDEX: Mapping[str, Listed] = {
     ),
     "seal-key": Listed(RUN, "service", "Make a key for PAYFLOW_SEAL_KEYS, which encrypts where money goes."),
     "pool": Listed(RUN, "pools", "Pay the miners of an open-ethereum-pool."),
+    "trouble": Listed(
+        LOOK, "trouble", "List what is wrong now: since when, how many and how much, and what is safe to do."
+    ),
     "ls": Listed(
         LOOK, "records", "Count the records in each state, and list the open ones, longest in their state first."
     ),

@@ -51,12 +51,22 @@ async def _ask(outsider: Outsider) -> Check:
         return fail(outsider.name, f"No answer within {ANSWER_S:.0f} s.")
 
 
+async def _asked_last(store: Store) -> AskedOutside | None:
+    raw = await store.link.ask("GET", keys.LIVE)
+    return None if raw is None else msgspec.json.decode(raw, type=AskedOutside)
+
+
+async def failed_last(store: Store) -> dict[str, str]:
+    """Say who was not as they should be when they were asked last, and what was wrong."""
+    said = await _asked_last(store)
+    return said.failed if said else {}
+
+
 async def as_asked_last(store: Store) -> Check:
     """Tell what was found when they were asked last. It stops nobody's work: what they say then is found out then."""
-    raw = await store.link.ask("GET", keys.LIVE)
-    if raw is None:
+    said = await _asked_last(store)
+    if said is None:
         return ok("asked outside", "Nobody outside was asked yet: `payflow doctor --live` does.")
-    said = msgspec.json.decode(raw, type=AskedOutside)
     when = f"when they were asked at {utc(said.at)}"
     return first_of(
         "asked outside",

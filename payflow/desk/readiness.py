@@ -147,14 +147,26 @@ ALIVE_S = 45
 CONNECT_S = 2.0
 
 
-async def keep_telling(store: Store, process: str) -> None:
-    """Tell through the store that this process runs, for as long as it does."""
+async def keep_telling(store: Store, process: str, *, works: bool) -> None:
+    """Tell through the store that this process runs, and whether workers do in it, for as long as it does."""
     while True:
         try:
             await store.link.ask("SET", keys.ALIVE, process, "EX", ALIVE_S)
+            if works:
+                now = await store.records.now()
+                await store.link.ask("ZADD", keys.WORKERS, now, process)
+                await store.link.ask("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", now - DAY)
         except PayflowError as error:
             log.warning("That this process runs was not told.", action="alive", error=str(error))
         await anyio.sleep(BEAT_S)
+
+
+async def workers(store: Store) -> list[str]:
+    """Name the processes with workers that told of themselves just now."""
+    since = await store.records.now() - int(ALIVE_S * SECOND)
+    return [
+        name.decode(errors="replace") for name in await store.link.ask("ZRANGEBYSCORE", keys.WORKERS, since, "+inf")
+    ]
 
 
 async def that_runs(store: Store) -> str:

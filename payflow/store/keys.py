@@ -161,6 +161,13 @@ KEYS = (
         "break-glass",
     ),
     Key(
+        WORKERS := "pf:workers",
+        "zset",
+        "a process with workers -> when it told last that it runs",
+        "the service",
+        "the list of what is wrong",
+    ),
+    Key(
         LIVE := "pf:live",
         "string",
         "what those outside said when `payflow doctor --live` asked them last, as JSON",

@@ -174,6 +174,12 @@ class StoreGauges:
             **where,
         )
         self.parked = Gauge("payflow_records_parked", "Records that are set aside for an operator.", **where)
+        self.failing = Gauge(
+            "payflow_records_failing", "Records whose looks have failed for a minute or longer.", **where
+        )
+        self.unfit_outside = Gauge(
+            "payflow_outside_unfit", "Those outside that were not as they should be when they were asked last.", **where
+        )
         self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
         wallet: dict[str, Any] = {"labelnames": ("rail", "asset"), **where}
         self.wallet_waiting = Gauge(

@@ -18,6 +18,7 @@ from payflow.web.api.openapi import PLACE, document
 from payflow.web.api.provider import ProviderApi
 from payflow.web.api.receipts import ReceiptsApi
 from payflow.web.api.review import ReviewsApi
+from payflow.web.api.trouble import TroubleApi
 from payflow.web.api.webhook_endpoints import WebhookEndpointsApi
 from payflow.web.api.webhooks import AnyDeliveries, of_gateways
 from payflow.web.http.auth import Gate
@@ -63,7 +64,7 @@ def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = No
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
     scope = AccessScope(desk)
-    for room in (ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, WebhookEndpointsApi):
+    for room in (ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, TroubleApi, WebhookEndpointsApi):
         yield from room(desk, scope).endpoints()
 
 

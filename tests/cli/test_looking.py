@@ -237,3 +237,18 @@ def test_tail_tells_what_a_new_record_went_through(till: Till) -> None:
         return [(news.source, news.event.state) for news in await moves.news()]
 
     assert till.do(follow) == [("", "ASKED"), ("ASKED", "READY"), ("READY", "SENDING")]
+
+
+# --- trouble
+
+
+def test_trouble_lists_what_is_wrong_and_ends_with_1_while_anything_is(till: Till) -> None:
+    till.made()
+    assert till("trouble").out == "Nothing is wrong.\n"
+    till.json("pause", "machine:errand", "--why", "a bad feeling")
+    (found,) = till.json("trouble", code=1)
+    assert (found["name"], found["level"], found["records"]) == ("PausedForLong", "warn", [])
+    assert found["runbook"] == "deploy/runbooks/PausedForLong.md"
+    text = till("trouble").out
+    assert "a bad feeling" in text
+    assert "payflow resume machine:errand" in text

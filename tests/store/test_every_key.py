@@ -50,6 +50,7 @@ UNFOUND_KEYS = {
     "pf:challenge:<nonce>": "is compared with what was signed",
     "pf:unnamed-proxy": TOLD,
     "pf:live": TOLD,
+    "pf:workers": TOLD,
     "pf:trial:<reference>": TOLD,
     "pf:alive": "lets two people act at a terminal though a service runs, in their own names",
     "pf:inbox:<source>:<hash>": ONCE,

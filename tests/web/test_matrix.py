@@ -150,6 +150,7 @@ GET /api/records/{payout}/receipt                            401 403 403 403 403
 GET /api/receipts/{payout}/none                              404 404 404 404 404 404 404 404 404 404 404 404 404
 GET /.well-known/payflow-keys.json                           200 200 200 200 200 200 200 200 200 200 200 200 200
 GET /verify-receipt                                          200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /api/trouble                                             401 403 403 403 403 200 200 200 403 403 401 200 401
 GET /api/reviews                                             401 403 403 403 403 200 200 200 403 403 401 200 401
 POST /api/reviews/{payout}/approve                           401 403 403 403 403 409 403 403 403 403 401 403 401
 POST /api/reviews/{payout}/reject                            401 403 403 403 403 409 403 403 403 403 401 403 401

@@ -12,9 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
 from machines.core.machine import AnyMachine
+from payflow.desk import outside
 from payflow.desk.caps import daily_caps
 from payflow.desk.readiness import ANSWER_S, Readiness
 from payflow.desk.reconcile.findings import open_findings
+from payflow.desk.trouble import FAILS_AFTER_MS
 from payflow.desk.values import scope_of_shard
 from payflow.store import servers
 from payflow.store.store import Store
@@ -108,6 +110,8 @@ async def read_gauges(store: Store) -> StoreGauges:
     gauges.durable.set(not store.faults())
     gauges.clients.set(await servers.connections(store.link))
     gauges.parked.set(await store.listing.count_parked())
+    gauges.failing.set((await store.listing.failing(Millis(now - FAILS_AFTER_MS), 1))[0])
+    gauges.unfit_outside.set(len(await outside.failed_last(store)))
     gauges.outbox.set(await store.outbox.waiting())
     gauges.outbox_lag.set(_age_s(now, await store.outbox.oldest_due()))
     gauges.given_up.set(await store.outbox.given_up())

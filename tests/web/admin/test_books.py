@@ -66,7 +66,7 @@ async def test_a_message_that_was_given_up_is_shown_without_secrets_and_delivere
     await flagged.store.link.ask("HSET", f"{{pf:{shard:02d}}}:message", post.id, content)
     await flagged.store.link.ask("ZADD", f"{{pf:{shard:02d}}}:undelivered", post.at, post.id)
     await visitor.come("otto", Role.OPERATOR)
-    assert "1 messages given up" in visitor.text
+    assert "1 message was given up: nobody took it for a day." in visitor.text
     text = await visitor.see("outbox")
     assert "event: payout.completed" in text
     assert "hush" not in visitor.page

@@ -178,7 +178,7 @@ async def test_what_was_set_aside_is_found_and_taken_up_again(front: Front, many
     record = RecordId(many[0])
     await front.store.records.park(await front.store.records.read(record), "ZeroDivisionError: a bug", "worker")
     visitor = await Visitor(front).come("otto", Role.OPERATOR)
-    assert "1 set aside after an error" in visitor.text
+    assert "1 set aside after what nobody foresaw" in visitor.text
     text = await visitor.see("records?parked=1")
     assert record in text
     assert many[1] not in text

@@ -15,6 +15,7 @@ from payflow.desk.lane_steering import LANE, LaneNode
 from payflow.desk.payouts import Desk
 from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering, in_words
+from payflow.desk.trouble import troubles
 from payflow.desk.values import EVERYTHING, Pause
 from payflow.shown import grouped, span
 from payflow.store.listing import StateCount
@@ -95,13 +96,14 @@ class Overview:
         now = await self._frame.store.records.now()
         counts = await self._frame.store.listing.counts_by_state()
         stuck = await self._frame.store.listing.stuck()
+        wrong = await troubles(self._frame.store)
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
         machines = [self._machine(one, counts, stuck, now) for one in self._frame.store.records.machines.values()]
         pauses = await self._frame.store.pauses.all()
         lanes = await self._lanes_shown(visit.request.app, pauses, now)
         return await self._frame.page(
             visit, "overview.html", title="Overview", here="", machines=machines, lanes=lanes,
-            needs=await self._needs(visit.request.app, stuck, lanes),
+            wrong=wrong, needs=await self._needs(visit.request.app),
             switches=await self._switches(visit.request.app, now, pauses, {lane.switch.scope for lane in lanes}),
             money=account_rows(totals or {}, self._frame.store.records.assets),
             totals_at=self._totals.at, totals_error=self._totals.error,
@@ -129,37 +131,17 @@ class Overview:
             "moves": machine.lifecycle.moves,
         }
 
-    async def _needs(
-        self, app: web.Application, stuck: Mapping[tuple[str, str], int], lanes: Sequence[LaneShown]
-    ) -> list[tuple[str, str, str]]:
+    async def _needs(self, app: web.Application) -> list[tuple[str, str, str]]:
         """List what waits for a person: how much, of what, and where."""
         place = self._frame.place
         reviews = await self._reviews.get(app, PATIENCE_S)
         count, more = (len(reviews[0]), reviews[1]) if reviews else (0, False)
-        parked = await self._frame.store.listing.count_parked()
-        given_up = await self._frame.store.outbox.given_up()
         alone, glass = await self._frame.store.alone.read(), await self._frame.store.glass.all()
-        suspects = [(lane, len(lane.record.data.suspects), lane.record.id) for lane in lanes if lane.record]
         proposals = (await self._steering.two.waiting())[:PROPOSALS]
         found = [
             (count, f"{count}{'+' if more else ''}", "to review", "/review"),
-            *(
-                (long, f"{long:,}", f"stuck in {state} ({name})", f"/records?machine={name}&state={state}&order=oldest")
-                for (name, state), long in stuck.items()
-            ),
             (len(glass), str(len(glass)), "done without the service, to be signed off", "/proposals"),
             (alone.on, "1", "person is enough for what takes two", "/proposals"),
-            (parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1"),
-            (given_up, f"{given_up:,}", "messages given up", "/outbox"),
-            *(
-                (
-                    many,
-                    str(many),
-                    f"from outside may have paid what {lane.switch.called.lower()} has not",
-                    f"/records/{record_id}",
-                )
-                for lane, many, record_id in suspects
-            ),
             *((1, "1", f"{one.kind} waits for a second person: {one.subject}", "/proposals") for one in proposals),
         ]
         return [(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
