@@ -66,7 +66,7 @@ async def test_the_first_page_says_where_each_lane_stands_and_its_switch_stops_i
         ):  # fmt: skip
             assert words in text, (words, text)
         assert await visitor.send("pause", scope="lane:ethereum", reason="a look at it") == 200
-        assert "Sends are paused: lane ethereum" in visitor.text
+        assert "Sends are paused: the lane ethereum" in visitor.text
         assert set(await stand.store.pauses.all()) == {"lane:ethereum"}
 
 
