@@ -139,7 +139,7 @@ async def test_a_lane_that_stopped_is_opened_by_saying_what_was_paid_from_outsid
         async with chromium(stand, chromium_address) as browser:
             page = await browser.signed_in("otto", Role.OPERATOR)
             found = {"overview": await flaws(page)}
-            await page.get_by_role("link", name="from outside may have paid what lane ethereum has not").click()
+            await page.get_by_role("link", name="The lane ethereum stopped").click()
             found["lane"] = await flaws(page)
             await page.get_by_role("link", name="Open the lane…").click()
             found["adopt"] = await flaws(page)
