@@ -452,8 +452,10 @@ async def test_what_a_decision_creates_comes_into_being_with_it(store: Store) ->
 
 async def test_what_a_decision_creates_may_be_there_already(store: Store) -> None:
     stored, there = await errand(store), await errand(store, "2")
-    await commit(store, stored, move("approve", creates=(new(key="2"), new(key="3"))))
-    assert (await account(store)).held == 300
+    await commit(store, stored, move("approve", creates=(new(key="2"), new(key="3"), new(key="4"))))
+    assert (await account(store)).held == 400
+    lines = await store.link.ask("LRANGE", keys.asked(store.records.owner_shard(ANN), ANN), 0, -1)
+    assert [line.split(b" ")[0] for line in lines] == [b"1", b"2", b"3", b"4", b"5"], "no line is missing"
     assert (await store.records.read(there.record.id)).record == there.record
     assert (await store.records.read(stored.record.id)).record.state == "READY"
     assert await faults(store) == []
