@@ -213,7 +213,10 @@ class Settings(BaseModel):
     batch_schedule: str = Field(default="0 */2 * * *", alias="PAYFLOW_BATCH_SCHEDULE")
     """When batches open: a cron expression in UTC, `instant`, or `manual`."""
     payout_rail: Literal["flutterwave", "paystack"] = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")
-    """Which rail pays `bank` and `mobile_money`: flutterwave or paystack."""
+    """Which rail pays banks, phones and wallets where PAYFLOW_PAYOUT_RAILS says nothing; else whichever can."""
+    payout_rails: Mapping[str, str] = Field(default_factory=dict, alias="PAYFLOW_PAYOUT_RAILS")
+    """JSON: which rail pays a currency, or one of its methods, for all or for one platform, where another one would:
+    {"GHS": "paystack", "KES bank": "flutterwave", "shop~NGN bank": "paystack"}. A payout stays with its rail."""
     payout_minimum: str = Field(default="100", alias="PAYFLOW_PAYOUT_MINIMUM")
     """Least amount of a payout in naira; other currencies as `100, 2 GHS, 0.01 ETH`; else those of the table."""
     payout_maximum: str = Field(default="5000000", alias="PAYFLOW_PAYOUT_MAXIMUM")
@@ -233,6 +236,10 @@ class Settings(BaseModel):
     """JSON: thresholds of the risk rules that differ from their defaults, in kobo, such as {"most_units": 5000000}; of
     another currency under its code: {"GHS": {"most_units": 50000, "most_units_an_hour": 100000, "most_units_a_day":
     300000}}, in its smallest units."""
+    name_review_below: int = Field(default=80, ge=0, le=100, alias="PAYFLOW_NAME_REVIEW_BELOW")
+    """How far the name that a bank gives must fit the one in a request, from 0 to 100, for nobody to look at it."""
+    name_hold_below: int = Field(default=40, ge=0, le=100, alias="PAYFLOW_NAME_HOLD_BELOW")
+    """Below this it is somebody else's account: two people must say yes, whatever the amount."""
     retry_after_s: tuple[_Wait, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")
     """Seconds before each retry that happens by itself, separated by commas."""
     settle_window_s: _Wait = Field(default=120, alias="PAYFLOW_SETTLE_WINDOW_S")
@@ -485,6 +492,7 @@ class Settings(BaseModel):
         "platform_webhooks",
         "returns_days",
         "payout_caps",
+        "payout_rails",
         "oidc_roles",
         "oidc_limits",
         mode="before",

@@ -31,7 +31,7 @@ from machines.core.ports import (
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, RiskFinding, row_of
+from machines.payout.data import TWO, Approval, Attempt, PayoutData, PayoutRecord, RiskFinding, row_of
 from machines.payout.permit import by_rules, who_approved
 from machines.payout.policy import PayoutPolicy
 from machines.payout.review import with_assessment
@@ -121,10 +121,20 @@ class Uncapped:
     async def give_back(self, record: PayoutRecord, now: Millis) -> None: ...
 
 
-OTHER_NAME = RiskFinding("other_name", "the account is of another name than the request gives")
 ELSEWHERE = RiskFinding("corrected", "it is to go elsewhere than was asked for at first")
 NOT_ASKED = RiskFinding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
+
+
+def _other_name(said: f.Enquired) -> RiskFinding:
+    """Say how far the name on the account is from the one in the request."""
+    text = "the account is of another name than the request gives"
+    if said.name_score is None:
+        return RiskFinding("other_name", text)
+    fits = f"{text}: they fit by {said.name_score} of 100"
+    return (
+        RiskFinding("held_name", f"{fits}, so that two must say yes") if said.held else RiskFinding("other_name", fits)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +193,14 @@ class PayoutActs:
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         if enquired and enquired.other_name:
-            findings = (*findings, OTHER_NAME)
+            findings = (*findings, _other_name(enquired))
         place = self.seals.place(self.seals.open(proposed.data.sealed, record.id))
         if record.data.correction or any(one.place not in ("", place) for one in record.data.attempts):
             findings = (*findings, ELSEWHERE)
         # What arrives is fixed by the first attempt: it is by that that the rail shows what became of it.
         said = None if record.data.attempts else enquired
-        fact = f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, said, place)
+        two = self._takes_two(record.amount) or bool(enquired and enquired.held)
+        fact = f.Assessed(findings, TWO if two else 1, said, place)
         seen = replace(record, data=with_assessment(record.data, fact))
         return replace(fact, seal=by_rules(self.permits, seen))
 

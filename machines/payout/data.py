@@ -140,6 +140,10 @@ class PayoutData:
     """Of amount, destination and what the bank said of it: what a reviewer's yes is bound to."""
     holder: str = ""
     """Whose account the bank says that it is; empty where it did not say."""
+    name_score: int | None = None
+    """How far that fits the name in the request, of 100; None where one of them is missing."""
+    own_score: int | None = None
+    """The same with the name that the provider is usually paid under."""
     findings: tuple[RiskFinding, ...] = ()
     assessed: bool = False
     approvals_needed: int = 1

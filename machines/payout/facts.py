@@ -22,6 +22,12 @@ class Enquired:
     """Whether it could not be asked for so long that people must do without."""
     other_name: bool = False
     """Whether the request named another holder."""
+    name_score: int | None = None
+    """How far the name that the gateway says fits the one in the request, of 100; None where one of them is missing."""
+    own_score: int | None = None
+    """The same with the name that the provider is usually paid under."""
+    held: bool = False
+    """Whether it fits so little that it takes two people."""
 
 
 @dataclass(frozen=True, slots=True)

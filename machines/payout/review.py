@@ -83,6 +83,8 @@ def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:
     return replace(
         data,
         holder=said.holder,
+        name_score=said.name_score,
+        own_score=said.own_score,
         fee_units=said.fee_units,
         send_units=said.send_units,
         fingerprint=said.fingerprint,

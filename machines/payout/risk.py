@@ -1,7 +1,5 @@
 """Risk rules: small pure functions, each with a reason code. What any of them finds sends a request to people."""
 
-import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -83,6 +81,8 @@ class ProviderHistory:
     velocity: Velocity = CALM
     doubt: str = ""
     """What of all this is not as we wrote it."""
+    look_alike: str = ""
+    """An address that was paid before, begins and ends as this one does, and is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +92,6 @@ class RiskRequest:
     amount: Money
     history: ProviderHistory
     now: Millis
-
-
-def same_name(one: str, other: str) -> bool:
-    """Say whether two names may be of one person: banks leave out middle names, turn them round, drop accents."""
-    first, second = _words(one), _words(other)
-    return len(first & second) >= min(2, len(first), len(second))
-
-
-def _words(name: str) -> set[str]:
-    bare = "".join(one for one in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(one))
-    return set(re.findall(r"[^\W\d_]{2,}", bare))
 
 
 Rule = Callable[[RiskRequest, Thresholds], RiskFinding | None]
@@ -197,7 +186,17 @@ def doubt(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
     return RiskFinding("doubt", f"what is known of the provider cannot be trusted: {said}") if said else None
 
 
-RULES: tuple[Rule, ...] = (amount, currency, verified, history, failures, details, frequency, volume, spike, doubt)
+def look_alike(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
+    """An address that is easily taken for an earlier one, as somebody may have made it to be."""
+    earlier = request.history.look_alike
+    return (
+        RiskFinding("look_alike", f"the address only looks like {earlier}, which was paid before") if earlier else None
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    amount, currency, verified, history, failures, details, frequency, volume, spike, doubt, look_alike,
+)  # fmt: skip
 
 
 def assess(request: RiskRequest, limits: Thresholds) -> tuple[RiskFinding, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import web
 
@@ -16,10 +17,10 @@ from payflow.desk.caps import PayoutCaps
 from payflow.desk.gateways import FirstLook, GatewaySetup, WalletQueue
 from payflow.desk.payout_files.made import file_machines
 from payflow.desk.payouts import Desk
-from payflow.desk.providers import ProviderHistories
+from payflow.desk.providers import ProviderHistories, usual_name
 from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.reconcile.payouts import PayoutsReconcile
-from payflow.desk.requests import WATCHED, payout_policy, risk_thresholds, two_people_from
+from payflow.desk.requests import WATCHED, name_rules, payout_policy, risk_thresholds, two_people_from
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
@@ -64,7 +65,13 @@ class Payouts:
             self._store.permit_keys,
             self._thresholds,
             WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
-            FirstLook(gateways, self._store.seals, borne_by_provider=self._settings.payout_fee_bearer == "provider"),
+            FirstLook(
+                gateways,
+                self._store.seals,
+                borne_by_provider=self._settings.payout_fee_bearer == "provider",
+                names=name_rules(self._settings),
+                usual_name=partial(usual_name, self._store),
+            ),
             two_people_from(self._settings, self._store),
             payout_policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},

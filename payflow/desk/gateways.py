@@ -9,15 +9,15 @@ import structlog
 
 from machines.core.clock import DAY, HOUR, SECOND, Millis
 from machines.core.errors import BadInput, Conflict, NotFound, PayflowError, RailClosed, Rejected, Retryable
-from machines.core.ids import RecordId
+from machines.core.ids import Owner, RecordId
 from machines.core.methods import PayMethod
 from machines.core.money import Money
 from machines.core.ports import Destination, Lists, Notice, Rail, RailStatement
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
 from machines.payout.facts import Enquired
-from machines.payout.risk import same_name
 from payflow.desk import trial
+from payflow.desk.names import USUAL_NAMES, HolderCache, NameRules, name_score
 from payflow.desk.records import revived
 from payflow.engine.step import take_in
 from payflow.store.registers.inbox import Inbox
@@ -120,13 +120,28 @@ def print_of(
     return seals.fingerprint(str(amount), destination.kind, repr(destination.fields), *seen)
 
 
+async def _no_name(_: Owner) -> str:
+    return ""
+
+
 class FirstLook:
     """Asks the gateways, over what is sealed in a record."""
 
-    def __init__(self, gateways: Mapping[str, Gateway], seals: Seals, *, borne_by_provider: bool) -> None:
+    def __init__(
+        self,
+        gateways: Mapping[str, Gateway],
+        seals: Seals,
+        *,
+        borne_by_provider: bool,
+        names: NameRules = USUAL_NAMES,
+        usual_name: Callable[[Owner], Awaitable[str]] = _no_name,
+    ) -> None:
         self._gateways = gateways
         self._seals = seals
         self._borne = borne_by_provider
+        self._names = names
+        self._usual_name = usual_name
+        self._holders = HolderCache(seals)
 
     async def ask(self, record: PayoutRecord, now: Millis) -> Enquired | None:
         """Say whose account it is and what arrives.
@@ -141,7 +156,8 @@ class FirstLook:
         patient = now - record.created_at < GIVES_UP_AFTER_MS
         holder, fee, given_up = "", Money(0, amount.asset), False
         try:
-            holder = await gateway.resolve(destination, amount.asset.code) if row is not None and row.resolves else ""
+            if row is not None and row.resolves:
+                holder = await self._holders.ask(gateway.resolve, destination, amount.asset.code, now)
         except Retryable as error:
             if patient:
                 raise
@@ -156,13 +172,18 @@ class FirstLook:
             raise Rejected(f"The fee of {fee} would eat up {amount}.")
         arrives = amount - fee if self._borne else amount
         named = dict(destination.fields).get("account_name", "")
+        usual = await self._usual_name(record.owner) if holder else ""
+        score = name_score(holder, named) if holder and named else None
         return Enquired(
             holder,
             fee.units,
             arrives.units,
             print_of(self._seals, amount, destination, arrives, holder),
             given_up,
-            other_name=bool(holder and named) and not same_name(holder, named),
+            other_name=score is not None and score < self._names.review_below,
+            name_score=score,
+            own_score=name_score(holder, usual) if holder and usual else None,
+            held=score is not None and score < self._names.hold_below,
         )
 
 

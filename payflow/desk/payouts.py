@@ -106,8 +106,8 @@ class Desk:
         self._gateways = gateways
         self._settings = settings
         self._limits = RequestLimits(settings.payout_most_open, settings.payout_most_daily)
-        self._bounds = Bounds(settings, store.records.assets)
-        self.methods = MethodTable(gateways, settings, store.records.assets)
+        self.bounds = Bounds(settings, store.records.assets)
+        self.methods = MethodTable(gateways, settings, store.records.assets, store.seals)
 
     # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +123,7 @@ class Desk:
             data, amount = known.data, known.amount
         else:
             asked = ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
-            amount = self._bounds.check(asked, self.methods.route(asked.asset.code, ask.method).row)
+            amount = self.bounds.check(asked, (await self._route(ask)).row)
             if ask.asker is not None:
                 ask.asker.refuse_above(amount)
             data = await self._data(ask, amount, payout_id)
@@ -166,7 +166,7 @@ class Desk:
         return Money(account.available if account else 0, asset)
 
     async def _data(self, ask: Ask, amount: Money, payout_id: RecordId) -> PayoutData:
-        route = self.methods.route(amount.asset.code, ask.method)
+        route = await self._route(ask)
         destination = ask.destination or await self._usual(ask)
         self._check(route, destination)
         return PayoutData(
@@ -181,6 +181,11 @@ class Desk:
             fingerprint=print_of(self.store.seals, amount, destination),
             place=self.store.seals.place(destination),
         )
+
+    async def _route(self, ask: Ask) -> PayRoute:
+        """Find how it is paid; which platform somebody belongs to is read where that makes a difference."""
+        platform = (await self.profiles.read(ask.owner)).platform if self.methods.by_platform else ""
+        return self.methods.route(ask.asset.code, ask.method, platform)
 
     def _check(self, route: PayRoute, destination: Destination) -> None:
         """Refuse a destination that the row of the table cannot pay."""
@@ -359,7 +364,7 @@ def yes_of(store: Store, record: PayoutRecord, by: str, at: Millis) -> str:
     proposal = record.data.proposal
     destination = store.seals.open(proposal.sealed, record.id)
     place = store.seals.place(destination)
-    if proposal.place not in ("", place) or shown(destination) != proposal.shown:
+    if proposal.place not in ("", place) or proposal.shown not in (shown(destination), masked(destination)):
         raise Conflict(
             f"What is sealed in {record.id} is another destination than {proposal.shown}, which is shown: somebody "
             "changed it beside Payflow. Nothing was approved."
@@ -379,7 +384,15 @@ async def _holder(gateway: Gateway, row: PayMethod, destination: Destination) ->
 
 
 def shown(destination: Destination) -> str:
-    """Give a destination as people may see it: the last digits only."""
+    """Give a destination as people may see it: the last digits only; of a chain all, where everybody reads it anyhow.
+
+    Of an address a few digits are no help: whoever wants to be mistaken for somebody makes one that has the same.
+    """
+    return dict(destination.fields).get("address") or masked(destination)
+
+
+def masked(destination: Destination) -> str:
+    """Give the last digits only, as older versions showed addresses as well."""
     fields: dict[str, Any] = dict(destination.fields)
     number = str(fields.get("account_number") or fields.get("address") or "")
     masked = "•" * max(0, min(SHOWN_DIGITS, len(number) - SHOWN_DIGITS)) + number[-SHOWN_DIGITS:]

@@ -241,6 +241,7 @@ class ProviderHistories:
             average_units=_average(record, [one.record for one in paid]),
             velocity=velocity,
             doubt=found.doubt or ("" if asked_at else "its own history is not whole"),
+            look_alike=self._look_alike(record, profile, [one.record for one in paid if not one.archived]),
         )
 
     async def _verified_for(self, record: PayoutRecord, profile: Profile, velocity: Velocity) -> bool:
@@ -263,8 +264,38 @@ class ProviderHistories:
         usual = profile.destination is not None and _place(profile.destination) == where
         return profile.details_changed_at if usual and profile.details_changed_at is not None else at
 
+    def _look_alike(self, record: PayoutRecord, profile: Profile, paid: Iterable[PayoutRecord]) -> str:
+        """Find an address of theirs that this one is easily taken for, and is not."""
+        address = _address(self._store.seals.open(record.data.sealed, record.id))
+        if not address:
+            return ""
+        before = {_address(self._store.seals.open(one.data.sealed, one.id)) for one in paid}
+        before |= {_address(profile.destination)} if profile.destination else set()
+        return "" if address in before else next((one for one in sorted(before) if alike(one, address)), "")
+
     def _place(self, record: PayoutRecord) -> tuple[str, ...]:
         return _place(self._store.seals.open(record.data.sealed, record.id))
+
+
+LOOKED_AT = 4
+"""Digits at either end of an address that people compare."""
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two addresses are easily taken for each other: they begin and end alike, and are not the same."""
+    first, second = one.casefold().removeprefix("0x"), other.casefold().removeprefix("0x")
+    ends = (first[:LOOKED_AT], first[-LOOKED_AT:]) == (second[:LOOKED_AT], second[-LOOKED_AT:])
+    return bool(first) and ends and first != second
+
+
+def _address(destination: Destination) -> str:
+    return dict(destination.fields).get("address", "").casefold()
+
+
+async def usual_name(store: Store, owner: Owner) -> str:
+    """Give the name that a provider is usually paid under; empty where none is known."""
+    destination = (await store.profiles.read(owner)).destination
+    return dict(destination.fields).get("account_name", "") if destination else ""
 
 
 def _place(destination: Destination) -> tuple[str, ...]:

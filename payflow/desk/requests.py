@@ -17,6 +17,7 @@ from machines.payout import lifecycle as s
 from machines.payout.policy import PayoutPolicy
 from machines.payout.risk import AMOUNTS, AmountLimits, Thresholds
 from payflow.config import PollerSettings, Settings
+from payflow.desk.names import NameRules
 from payflow.store.store import Store
 
 
@@ -85,6 +86,11 @@ def payout_policy(settings: Settings) -> PayoutPolicy:
         returns_ms={rail: int(days * DAY) for rail, days in settings.returns_days.items()},
         failures_count_ms=risk_thresholds(settings).failures_within_ms,
     )
+
+
+def name_rules(settings: Settings) -> NameRules:
+    """Say from where on the name that a bank gives is another one."""
+    return NameRules(settings.name_review_below, settings.name_hold_below)
 
 
 WATCHERS = 16

@@ -14,6 +14,7 @@ from payflow.desk.providers import AccessScope
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.account import AccountsApi
 from payflow.web.api.logins import LoginsApi
+from payflow.web.api.methods import MethodsApi
 from payflow.web.api.openapi import PLACE, document
 from payflow.web.api.provider import ProviderApi
 from payflow.web.api.receipts import ReceiptsApi
@@ -64,7 +65,7 @@ def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = No
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
     scope = AccessScope(desk)
-    for room in (ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, TroubleApi, WebhookEndpointsApi):
+    for room in (MethodsApi, ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, TroubleApi, WebhookEndpointsApi):
         yield from room(desk, scope).endpoints()
 
 

@@ -45,7 +45,8 @@ async def test_an_account_of_another_name_than_the_request_gives_is_shown_to_peo
     payout = await town.ann_asks("1000", name="Somebody Else")
     await town.until_looked(payout)
     seen = await town.review_of(payout)
-    assert [finding["code"] for finding in seen["findings"]] == ["other_name"]
+    assert [finding["code"] for finding in seen["findings"]] == ["held_name"]
+    assert (seen["name_score"], seen["approvals_needed"]) == (0, 2), "somebody else's account takes two"
     assert "Somebody" not in str(seen["findings"])
     payout = await town.ann_asks("1000", name=f"{last.upper()} Á. {first}")
     await town.until_looked(payout)

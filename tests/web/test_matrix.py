@@ -73,6 +73,7 @@ SENT: Mapping[str, Json] = {
     "/destination": {"destination": HERE},
     "/release": {"reason": "no"},
     "/api/provider/payouts": ASK,
+    "/api/accounts/resolve": {"currency": "NGN", "method": "bank", "destination": HERE},
     "/api/provider/profile": {"notify": []},
     "/api/providers/eve": {"verified": False},
     "/api/earnings": EARNED | {"id": "of-eve", "owner": "eve"},
@@ -104,6 +105,7 @@ FORM = {
     "method": "bank",
     "bank_code": "044",
     "account": HERE["account_number"],
+    "account_number": HERE["account_number"],
     "to": "APPROVED",
     "version": "1",
     "seen": "0",
@@ -123,6 +125,9 @@ GET /healthz                                                 200 200 200 200 200
 GET /readyz                                                  200 200 200 200 200 200 200 200 200 200 200 200 200
 GET /metrics                                                 200 200 200 200 200 200 200 200 200 200 200 200 200
 GET /api/openapi.json                                        200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /api/methods                                             401 200 200 200 200 200 200 200 200 200 401 200 401
+GET /api/banks?currency=NGN                                  401 503 503 503 503 503 503 503 503 503 401 503 401
+POST /api/accounts/resolve                                   401 503 503 503 503 403 403 403 503 503 401 403 401
 GET /api/payouts?owner=ann                                   401 200 403 200 404 200 200 200 403 403 401 200 401
 GET /api/payouts/{payout}                                    401 200 404 200 404 200 200 200 404 404 401 200 401
 GET /api/payouts/{payout}/receipt                            401 200 404 200 404 200 200 200 404 404 401 200 401

@@ -20,6 +20,7 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import CALM, ProviderHistory, Thresholds, Velocity
 from payflow.config import Settings, load
+from payflow.desk.payouts import masked, shown
 from payflow.desk.providers import LATEST, ProviderHistories
 from payflow.engine.step import take_in
 from payflow.store.seals import new_key
@@ -248,3 +249,25 @@ async def test_a_recent_change_of_the_profile_is_told_even_where_the_old_account
     await know(past, destination=HOME)
     await know(past, destination=OTHER)
     assert (await past.history()).details_changed_at == past.clock.now()
+
+
+def address(text: str) -> Destination:
+    return Destination("ethereum", (("address", text),))
+
+
+TRUE_ONE, MADE_LIKE_IT = "0x5290840009852788" + "a" * 20 + "41ee", "0x5290" + "b" * 32 + "41EE"
+
+
+async def test_an_address_that_only_looks_like_one_that_was_paid_is_named_with_that_one(past: Past) -> None:
+    """Somebody sends dust from an address that begins and ends like the true one, and waits for it to be copied."""
+    assert (await past.history(where=address(MADE_LIKE_IT), asset=ETH)).look_alike == ""
+    await past.paid(where=address(TRUE_ONE), asset=ETH)
+    assert (await past.history(where=address(MADE_LIKE_IT), asset=ETH)).look_alike == TRUE_ONE
+    assert (await past.history(where=address(TRUE_ONE.upper().replace("0X", "0x")), asset=ETH)).look_alike == ""
+    assert (await past.history(where=address("0x" + "7" * 40), asset=ETH)).look_alike == ""
+    assert (await past.history()).look_alike == "", "an account at a bank has no look-alikes"
+
+
+def test_an_address_is_shown_whole_and_what_an_older_version_masked_is_the_same() -> None:
+    assert shown(address(TRUE_ONE)) == TRUE_ONE
+    assert masked(address(TRUE_ONE)) == "••••41ee"

@@ -68,6 +68,10 @@ class Payout(ApiResponse):
     method: str
     destination: str
     """Where it goes, by its last digits."""
+    holder: str | None
+    """Whose account the gateway says that it is; null until it was asked, and where it cannot say."""
+    name_score: int | None
+    """How far that fits the name that was given, of 100; below some of it people look. Null where one is missing."""
     note: str
     reason: str
     """Why it failed, or was rejected or cancelled, or that it is being cancelled; empty otherwise."""
@@ -98,6 +102,8 @@ def payout(record: PayoutRecord, expected_at: Millis | None, owner: str) -> Payo
         arrives=Money(data.send_units, amount.asset).decimal if asked else None,
         method=data.method,
         destination=data.shown,
+        holder=data.holder or None,
+        name_score=data.name_score,
         note=data.note,
         # What holds up one that is approved is ours to mend, such as an empty wallet; its history tells the staff.
         reason=CANCELLING if data.wish else "" if record.state == APPROVED else data.reason,
@@ -138,12 +144,14 @@ class ApprovalShown(ApiResponse):
 class ReviewShown(Payout):
     """A payout that waits for people."""
 
+    holder: str
+    """Whose account the bank says that it is; empty where it did not say."""
+    own_score: int | None
+    """How far that fits the name that the provider is usually paid under, of 100; null where one is missing."""
     fingerprint: str
     """Of amount and destination: an approval must show it."""
     asked_by: str
     """Who named the amount and the destination, and so cannot approve them."""
-    holder: str
-    """Whose account the bank says that it is; empty where it did not say."""
     findings: list[FindingShown]
     """What the risk rules saw."""
     approvals: list[ApprovalShown]
@@ -161,12 +169,15 @@ class ReviewsShown(ApiResponse):
 def review(record: PayoutRecord, expected_at: Millis | None) -> ReviewShown:
     """Show a payout to a reviewer."""
     data, proposal = record.data, record.data.proposal
-    seen = payout(record, expected_at, record.owner).model_dump() | {"destination": proposal.shown}
+    seen = payout(record, expected_at, record.owner).model_dump() | {
+        "destination": proposal.shown,
+        "holder": proposal.holder,
+    }
     return ReviewShown(
         **seen,
+        own_score=data.own_score,
         fingerprint=proposal.fingerprint,
         asked_by=proposal.by,
-        holder=proposal.holder,
         findings=[FindingShown(code=finding.code, text=finding.text) for finding in data.findings],
         approvals=[
             ApprovalShown(by=approval.by, at=iso(Millis(approval.at)))

@@ -2,20 +2,25 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
 from machines.core.clock import SECOND, Millis
+from machines.core.errors import BadInput, StepError
 from machines.core.ids import Owner
+from machines.core.methods import MethodField
 from machines.payout.lifecycle import APPROVED, FAILED, REJECTED, REQUESTED, REVERSED
 from payflow.config import Settings
 from payflow.desk.payouts import Desk, shown
 from payflow.desk.person import PROVIDERS
 from payflow.desk.providers import AccessScope
+from payflow.desk.requests import PARTS
 from payflow.shown import plain, thousands
+from payflow.store.registers.profiles import Profile
 from payflow.web.api import answers
 from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
@@ -33,7 +38,7 @@ COOKIE = "payflow_portal"
 SHOWN = 20
 MONTHS = 6
 USUAL = "usual"
-FIELDS = ("amount", "currency", "method", "note", "bank_code", "account", "holder")
+FIELDS = ("amount", "currency", "method", "note")
 
 # What each of the public's words means to them. Nothing is called paid before it is proven.
 MEANS: Mapping[str, str] = {
@@ -50,6 +55,7 @@ TAKEN_BACK = frozenset(map(status_of, (REQUESTED, APPROVED)))
 BAD = frozenset(map(status_of, (FAILED, REJECTED, REVERSED)))
 
 WAYS: Mapping[str, str] = {
+    USUAL: "your usual account",
     "bank": "bank account",
     "mobile_money": "mobile money",
     "wallet": "wallet at Flutterwave",
@@ -57,6 +63,19 @@ WAYS: Mapping[str, str] = {
 }
 
 _YEAR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class AskForm:
+    """The form of a request, for one currency and one method."""
+
+    currencies: Sequence[str]
+    currency: str
+    methods: Sequence[str]
+    method: str
+    fields: Sequence[MethodField]
+    banks: Sequence[tuple[str, str]]
+    usual: str
 
 
 class Portal:
@@ -91,15 +110,39 @@ class Portal:
             await self._provider.page(visit.caller, owner, asked),
             await self._accounts.balances(visit.caller, owner),
         )
-        usual = (await self._desk.profiles.read(owner)).destination
+        profile = await self._desk.profiles.read(owner)
+        form = await self._form(visit.request.query, profile)
         return await self._frame.page(
             visit, "portal.html", title="Your payouts", payouts=payouts.payouts, following=payouts.next,
             first=not cursor, means=MEANS, takes_back=TAKEN_BACK, bad=BAD, thousands=thousands,
-            balances=_worth_showing(balances.balances), methods=self._desk.methods.methods(), ways=WAYS,
-            usual=f"{shown(usual)} ({plain(usual.kind)})" if usual else "", key=secrets.token_urlsafe(16),
-            currencies=list(dict.fromkeys(route.row.currency for route in self._desk.methods)),
+            balances=_worth_showing(balances.balances), ways=WAYS, form=form,
+            key=secrets.token_urlsafe(16),
             months=_months(await self._desk.store.records.now()),
         )  # fmt: skip
+
+    async def _form(self, query: Mapping[str, str], profile: Profile) -> "AskForm | None":
+        """Make the form for a currency and a method out of the table; None where nothing can be paid."""
+        routes = list(self._desk.methods.routes(profile.platform))
+        currencies = list(dict.fromkeys(route.row.currency for route in routes))
+        if not currencies:
+            return None
+        currency = query.get("currency", "") if query.get("currency", "") in currencies else currencies[0]
+        rows = {route.row.method: route.row for route in routes if route.row.currency == currency}
+        usual = profile.destination
+        by_usual = next((way for way, row in rows.items() if usual and row.destination_kind == usual.kind), "")
+        methods = [*([USUAL] if by_usual else []), *rows]
+        method = query.get("method", "") if query.get("method", "") in methods else methods[0]
+        fields = () if method == USUAL else rows[method].fields
+        banks = await self._banks(currency, profile.platform) if any(one.listed for one in fields) else ()
+        said = f"{shown(usual)} ({plain(usual.kind)})" if usual else ""
+        return AskForm(currencies, currency, methods, method, fields, banks, said)
+
+    async def _banks(self, currency: str, platform: str) -> Sequence[tuple[str, str]]:
+        """List the banks; where the gateway does not say them people type the code."""
+        try:
+            return sorted(await self._desk.methods.banks(currency, platform), key=lambda bank: bank[1])
+        except StepError:
+            return ()
 
     async def ask(self, visit: Visit, form: Form) -> FormDone:
         """Ask for a payout. The form carries a key of its own, so that sending it twice makes one payout."""
@@ -118,10 +161,13 @@ class Portal:
             if usual is None:
                 raise Problem(problems.BAD_FIELD, "You have no usual account: say where the money goes.")
             return body | {"method": usual.kind}
-        if fields["method"] == "ethereum":
-            return body | {"destination": {"address": fields["account"]}}
-        where = {"bank_code": fields["bank_code"], "account_number": fields["account"]}
-        return body | {"destination": where | ({"account_name": fields["holder"]} if fields["holder"] else {})}
+        try:
+            row = self._desk.methods.route(fields["currency"], fields["method"]).row
+            names = [field.name for field in row.fields]
+        except BadInput:
+            names = list(PARTS)  # what is wrong with the two is said when it is asked for
+        where = {name: str(form.get(name, "")).strip() for name in names}
+        return body | {"destination": {name: text for name, text in where.items() if text}}
 
     async def cancel(self, visit: Visit, _: Form) -> FormDone:
         amount = answers.money_of(await self._provider.withdraw(visit.caller, visit.request.match_info["id"]))

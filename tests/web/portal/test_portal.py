@@ -10,7 +10,7 @@ from tests.web.admin.chromium import Chromium
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, BOB, BOUNCES, GOOD, WAITS, Front, asking
 
-ASK = {"amount": "250.5", "currency": "NGN", "method": "bank", "bank_code": "044", "account": GOOD}
+ASK = {"amount": "250.5", "currency": "NGN", "method": "bank", "bank_code": "044", "account_number": GOOD}
 
 
 async def at_the_portal(front: Front, owner: str = ANN) -> Visitor:
@@ -63,10 +63,10 @@ async def test_the_same_form_sent_twice_makes_one_payout(open_for_business: Fron
         ({"amount": "1000.01"}, 400, "NGN 1000.00 is available"),
         ({"amount": "nothing"}, 400, "write an amount as 1250.50"),
         ({"amount": ""}, 400, "amount"),
-        ({"account": "x"}, 400, "account_number"),
+        ({"account_number": "x"}, 400, "account_number"),
         ({"method": "pigeon"}, 400, "method"),
         ({"method": "usual"}, 400, "You have no usual account"),
-        ({"method": "ethereum", "account": "0x12"}, 400, "address"),
+        ({"method": "ethereum", "address": "0x12"}, 400, "address"),
         ({"currency": "XXX"}, 400, "XXX"),
     ],
 )
@@ -122,10 +122,19 @@ async def test_he_asks_for_money_and_takes_it_back_in_a_real_browser(flagged: Fr
     await browser.sign_in(page, await flagged.token(Role.PROVIDER, ANN), "/portal")
     await page.get_by_label("Amount").fill("300")
     await page.get_by_label("Account number").fill(GOOD)
-    await page.get_by_label("Code of the bank or network").fill("044")
+    await page.get_by_label("Bank", exact=True).fill("044")
     await page.get_by_role("button", name="Ask for this payout").click()
     await expect(page.get_by_role("status")).to_contain_text("You asked for NGN 300.00. We are checking it.")
     await expect(page.get_by_text("700.00")).to_be_visible()
     await page.get_by_role("button", name="Take NGN 300.00 back").click()
     await expect(page.get_by_role("status")).to_contain_text("You took NGN 300.00 back.")
     assert (await flagged.money())["availableBalance"] == "1000.00"
+
+
+async def test_the_form_is_made_from_the_table(front: Front) -> None:
+    visitor = await at_the_portal(front)
+    assert await visitor.get("/portal?currency=NGN&method=wallet") == 200
+    assert "NGN to wallet at Flutterwave" in visitor.text
+    assert "Merchant id" in visitor.text
+    assert await visitor.get("/portal?currency=XYZ&method=pigeon") == 200
+    assert "NGN to bank account" in visitor.text
