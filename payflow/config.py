@@ -47,11 +47,22 @@ class PollerSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class TokenSettings(BaseModel, frozen=True, extra="forbid"):
-    """An ERC-20 token that a lane pays."""
+    """An ERC-20 token that a bounty may hold."""
 
     address: str
     """Its contract."""
     decimals: int = Field(ge=0, le=77)
+    """How many decimals its contract counts."""
+    ledger_decimals: int = Field(default=6, ge=0, le=9)
+    """How many of them the ledger keeps."""
+
+
+class LaneTokenSettings(BaseModel, frozen=True, extra="forbid"):
+    """An ERC-20 token that a lane pays; of USDC and USDT the name is enough on chains where they are known."""
+
+    address: str = ""
+    """Its contract."""
+    decimals: int | None = Field(default=None, ge=0, le=77)
     """How many decimals its contract counts."""
     ledger_decimals: int = Field(default=6, ge=0, le=9)
     """How many of them the ledger keeps."""
@@ -115,8 +126,8 @@ class LaneSettings(BaseModel, frozen=True, extra="forbid"):
     """Payments in one transaction at most."""
     batch_wait_s: float = Field(default=0, ge=0, le=86_400)
     """How long payments wait for company."""
-    tokens: Mapping[str, TokenSettings] = Field(default_factory=dict)
-    """ERC-20 tokens by asset code."""
+    tokens: Mapping[str, LaneTokenSettings] = Field(default_factory=dict)
+    """ERC-20 tokens by asset code, such as {"USDC": {}, "ABC": {"address": "0x…", "decimals": 18}}."""
     caps: Mapping[str, CapSettings] = Field(default_factory=dict)
     """How much it may pay, by asset, such as {"ETH": {"hour": "2", "day": "10"}}; of what is not named, anything."""
     fee_cap: CapSettings | None = None

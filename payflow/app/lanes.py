@@ -14,10 +14,10 @@ from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address, Signer
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings, Retryable
-from machines.transaction.ports import Announce, Lane, LaneToken
+from machines.transaction.ports import Announce, Lane
 from payflow.config import LaneSettings, Settings
 from payflow.desk.gateways import Gateway, GatewaySetup
-from payflow.desk.lane_policy import address_of, policy_of
+from payflow.desk.lane_policy import address_of, policy_of, token_of
 from payflow.desk.lanes import Lanes
 from payflow.desk.metering import LaneMeter
 from payflow.store.store import Store
@@ -87,7 +87,7 @@ async def open_lane(
         signer,
         policy_of(name, given),
         contract,
-        {code: LaneToken(address_of(name, one.address), one.decimals) for code, one in given.tokens.items()},
+        {code: token_of(name, given, code) for code in given.tokens},
         announce,
         LaneMeter(metrics, name, nodes) if metrics else None,
     )

@@ -1,12 +1,14 @@
 """How a lane sends, as the settings say."""
 
 from adapters.addresses import typed
+from adapters.ethereum.tokens import known_token
 from machines.core.chain import Address
 from machines.core.errors import BadAmount, BadInput, BadSettings
 from machines.core.money import ETH, Asset, Money
 from machines.transaction.caps import Cap, set_aside
 from machines.transaction.data import ETHER
 from machines.transaction.policy import FeePolicy, LanePolicy
+from machines.transaction.ports import LaneToken
 from payflow.config import CapSettings, LaneSettings
 from payflow.shown import ether
 
@@ -21,16 +23,35 @@ def address_of(lane: str, text: str) -> Address:
         raise BadSettings(f"The lane {lane}: {problem}") from problem
 
 
+def token_of(name: str, given: LaneSettings, code: str) -> LaneToken:
+    """Find a token of a lane: as its settings say, or by its name where it is known on that chain."""
+    one, known = given.tokens[code], known_token(given.chain_id, code)
+    if not one.address and known is None:
+        raise BadSettings(
+            f"The lane {name}: where {code} is on chain {given.chain_id} is not known: say its address and decimals."
+        )
+    if one.address and one.decimals is None:
+        raise BadSettings(f"The lane {name}: say how many decimals the contract of {code} counts.")
+    address, decimals = (one.address, one.decimals or 0) if one.address or known is None else known
+    if one.decimals is not None and one.decimals != decimals:
+        raise BadSettings(
+            f"The lane {name}: {code} has {decimals} decimals on chain {given.chain_id}, not {one.decimals}."
+        )
+    return LaneToken(address_of(name, address), decimals)
+
+
 def policy_of(name: str, given: LaneSettings) -> LanePolicy:
     """Read how a lane sends."""
-    tokens = {code: (Asset(code, one.ledger_decimals), one) for code, one in given.tokens.items()}
+    tokens = {
+        code: (Asset(code, one.ledger_decimals), token_of(name, given, code)) for code, one in given.tokens.items()
+    }
     caps: dict[str, Cap] = {}
     for code, cap in given.caps.items():
         if code == ETH.code:
             caps[ETHER] = _cap(name, ETH, cap, ETHER_DECIMALS)
         elif code in tokens:
             asset, token = tokens[code]
-            caps[address_of(name, token.address)] = _cap(name, asset, cap, token.decimals)
+            caps[token.address] = _cap(name, asset, cap, token.decimals)
         else:
             raise BadSettings(f"The lane {name} has a cap for {code}, and pays {', '.join((ETH.code, *tokens))}.")
     fee_cap = _cap(name, ETH, given.fee_cap, ETHER_DECIMALS) if given.fee_cap else None

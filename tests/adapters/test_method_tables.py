@@ -5,11 +5,16 @@ from decimal import Decimal
 import pytest
 
 from adapters.flutterwave import methods as flutterwave
+from adapters.flutterwave.codec import ledger_units, major_units
+from adapters.flutterwave.transfer import check_payable
 from adapters.paystack import methods as paystack
 from adapters.sandbox.flutterwave import countries as sandbox_flutterwave
 from adapters.sandbox.paystack import countries as sandbox_paystack
 from machines.core.currencies import CURRENCIES
+from machines.core.errors import BadAmount, Rejected
 from machines.core.methods import BANK_CODE, MOBILE_MONEY, PayMethod
+from machines.core.money import Asset, Money
+from machines.core.ports import Destination, Payment, PaymentKey
 
 
 def networks(row: PayMethod) -> set[str]:
@@ -49,6 +54,21 @@ def test_what_the_gateway_wants_is_a_field_that_the_table_needs() -> None:
         for name in sandbox_flutterwave.WANTED.get((row.currency, row.method), ()):
             assert plain.get(name) or theirs.get(name.removeprefix("meta.")), (row.name, name)
             assert (plain.get(name) or theirs[name.removeprefix("meta.")]) in needed, (row.name, name)
+
+
+@pytest.mark.parametrize(("decimals", "text"), [(0, "1235"), (2, "1234.56"), (3, "1234.560"), (3, "0.010")])
+def test_amounts_of_any_number_of_decimals_go_to_a_gateway_and_back_unchanged(decimals: int, text: str) -> None:
+    amount = Money.parse(text, Asset("XYZ", decimals))
+    assert ledger_units(major_units(amount), amount.asset) == amount
+    check_payable(Payment(PaymentKey("payout-03-abcdefgh23456777-1"), Destination("bank", ()), amount), 1, 100)
+
+
+def test_what_is_finer_than_a_gateway_counts_is_refused_in_words() -> None:
+    amount = Money.parse("1234.567", Asset("TND", 3))
+    with pytest.raises(Rejected, match=r"TND 1234\.567 is too precise: the gateway counts hundredths"):
+        check_payable(Payment(PaymentKey("payout-03-abcdefgh23456777-1"), Destination("bank", ()), amount), 1, 100)
+    with pytest.raises(BadAmount, match="UGX has 0 decimals"):
+        Money.parse("100.50", CURRENCIES["UGX"].asset)
 
 
 def test_banks_of_all_countries_are_known() -> None:

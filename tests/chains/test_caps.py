@@ -1,7 +1,11 @@
 """What a lane's caps hold, and what they never hold, on a real node."""
 
+from typing import Any
+
 import pytest
 
+from adapters.addresses import typed
+from adapters.ethereum.tokens import KNOWN
 from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings
 from machines.core.ports import Failed, Settled
@@ -11,7 +15,7 @@ from machines.transaction.caps import Cap, cost_wei, set_aside
 from machines.transaction.data import ETHER
 from machines.transaction.policy import FeePolicy
 from payflow.config import LaneSettings
-from payflow.desk.lane_policy import policy_of
+from payflow.desk.lane_policy import policy_of, token_of
 from tests.chain import GWEI, LANE, Anvil
 from tests.lanes import Station
 
@@ -115,3 +119,30 @@ def test_a_cap_that_means_nothing_is_a_setting_to_mend(given: dict[str, object],
     with pytest.raises(BadSettings) as refused:
         policy_of("hot", settings(**given))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("chain_id", KNOWN)
+def test_usdc_and_usdt_need_no_address_where_they_are_known(chain_id: int) -> None:
+    for code, (address, decimals) in KNOWN[chain_id].items():
+        given = settings(chain_id=chain_id, tokens={code: {}})
+        found = token_of("hot", given, code)
+        assert (found.address.lower(), found.decimals) == (address, decimals)
+        assert found.address == typed(found.address), "with the checksum of its letters"
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ({"XYZ": {}}, "say its address and decimals"),
+        ({"USDC": {"address": "0x" + "1" * 40}}, "say how many decimals"),
+        ({"USDC": {"decimals": 18}}, "has 6 decimals on chain 1, not 18"),
+    ],
+)
+def test_a_token_of_which_too_little_is_known_is_refused_at_the_start(token: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadSettings, match=said):
+        policy_of("hot", settings(chain_id=1, tokens=token))
+
+
+def test_a_token_that_says_its_own_contract_is_that_one() -> None:
+    own = settings(chain_id=1, tokens={"USDC": {"address": "0x" + "1" * 40, "decimals": 3}})
+    assert token_of("hot", own, "USDC").decimals == 3
