@@ -60,7 +60,7 @@ EMAIL = r"[^\s@]{1,60}@[^\s@]{1,60}\.[^\s@.]{2,20}"
 SENDER = (
     _line("sender_name", "Sender's name", "who sends the money, in one line", "Payflow Ltd"),
     MethodField("sender_country", "Sender's country", "two capital letters (ISO 3166)", COUNTRY, "KE"),
-    MethodField("sender_phone", "Sender's phone", "7 to 15 digits", PHONE, "254711000000"),
+    MethodField("sender_phone", "Sender's phone", "7 to 15 digits", PHONE, "254722000000"),
 )
 BANK_NAME = _line("bank_name", "Name of the bank", "in one line", "Deutsche Bank")
 SWIFT = MethodField(

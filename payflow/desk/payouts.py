@@ -197,7 +197,7 @@ class Desk:
     def checked(self, amount: Money, method: str, parts: Mapping[str, str]) -> tuple[PayRoute, Destination]:
         """Check a row of a file as a single request is checked; nobody outside is asked."""
         route = self.methods.route(amount.asset.code, method)
-        self._bounds.check(amount, route.row)
+        self.bounds.check(amount, route.row)
         destination = Destination(route.row.destination_kind, tuple(parts.items()))
         self._check(route, destination)
         return route, destination
