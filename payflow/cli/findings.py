@@ -33,7 +33,7 @@ from payflow.cli.terminal import (
     typed,
 )
 from payflow.desk.person import Person
-from payflow.desk.reconcile.findings import FindingFilter
+from payflow.desk.reconcile.findings import FindingFilter, about
 from payflow.desk.reconcile.lineage import lineage_of
 from payflow.shown import amount, utc
 
@@ -56,7 +56,7 @@ def _columns(now: Millis) -> tuple[Column, ...]:
         Column("severity", None, lambda one: one.data.severity.value),
         Column("amount", "sum>", form=MONEY),
         Column("since", "for", "created_at", ago(now)),
-        Column("record", "about", lambda one: one.data.record or one.data.line or one.data.subject),
+        Column("record", "about", lambda one: about(one.data)),
         Column("says", None, "data.says"),
         Column("", "found", _said),
         Column("proposed", "proposed", lambda one: one.data.act.value),

@@ -51,7 +51,8 @@ def sandbox(
     scenario: Annotated[
         str,
         typer.Option(
-            help="What is played: default, none, gateway-outage, fraud-spike; with anvil: reorg, stuck-nonce."
+            help="What is played: default, none, gateway-outage, fraud-spike, discrepancies; "
+            "with anvil: reorg, stuck-nonce."
         ),
     ] = "default",
 ) -> None:

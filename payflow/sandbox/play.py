@@ -125,7 +125,7 @@ def _assembled(world: SandboxWorld) -> Assemble:
         own = await assemble(settings, store, metrics, stack)
         if own.bounties is not None:
             own.bounties.standin = StandInWallet(world.chain.url, accounts.MAINTAINER.key)
-        world.store, world.bounties = store, own.bounties
+        world.store, world.bounties, world.reconciler = store, own.bounties, own.reconciler
         return own
 
     return parts

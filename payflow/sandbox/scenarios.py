@@ -22,6 +22,7 @@ from machines.transaction import lifecycle as t
 from machines.transaction.data import PaymentRecord, TransactionRecord, payment_id
 from payflow.desk.platforms import find_owner
 from payflow.sandbox import people
+from payflow.sandbox.discrepancies import discrepancies
 from payflow.sandbox.people import PAYS, Cast
 from payflow.sandbox.pool import MINERS, THRESHOLD_SHANNON
 from payflow.sandbox.stage import Teller
@@ -341,6 +342,7 @@ SCENARIOS: Mapping[str, tuple[Story, ...]] = {
     "none": (),
     "gateway-outage": (gateway_outage,),
     "fraud-spike": (fraud_spike,),
+    "discrepancies": (discrepancies,),
     "reorg": (reorg,),
     "stuck-nonce": (stuck_nonce,),
 }

@@ -20,6 +20,7 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (
     ("rita", Role.REVIEWER, ""),
     ("rob", Role.REVIEWER, ""),
     ("olu", Role.OPERATOR, ""),
+    ("olga", Role.OPERATOR, ""),
     ("vic", Role.VIEWER, ""),
 )
 """Who holds a token: name, role, and the platform or provider that it is bound to."""

@@ -25,8 +25,9 @@ from payflow.store.store import Store
 
 if TYPE_CHECKING:
     from payflow.app.bounties import Bounties
+    from payflow.desk.reconcile.reconciler import Reconciler
 
-SCENARIO_NAMES = ("default", "none", "gateway-outage", "fraud-spike", "reorg", "stuck-nonce")
+SCENARIO_NAMES = ("default", "none", "gateway-outage", "fraud-spike", "discrepancies", "reorg", "stuck-nonce")
 """Named here as well as where they are played, which takes the chain's libraries: `--help` must be quick."""
 ON_ANVIL = ("reorg", "stuck-nonce")
 
@@ -72,6 +73,8 @@ class SandboxWorld:
     """The store of the service, once it is open."""
     bounties: "Bounties | None" = None
     """Its bounties, as well."""
+    reconciler: "Reconciler | None" = None
+    """What compares its books with what rails say."""
     tokens: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     """For everybody who works here, an address that signs them in once."""

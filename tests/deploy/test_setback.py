@@ -243,7 +243,7 @@ async def test_an_owner_who_cannot_have_been_it_is_refused(own: Farm, tmp_path: 
             if town.store.records.owner_shard(Owner(f"owner{number}")) != town.store.records.owner_shard(ANN)
         )
         owners = {lost.findings[0].subject: other}
-        with pytest.raises(BadInput, match="another shard"):
+        with pytest.raises(BadInput, match="say whose it was"):
             await reconciled(town, Word("otto", "a guess", owners))
         subjects = [one.subject for one in lost.findings]
         await reconciled(town, Word("otto", "the bank's statement", dict.fromkeys(subjects, ANN)))

@@ -28,6 +28,12 @@ async def test_every_scenario_is_played_to_its_end(tmp_path: Path) -> None:
     await asyncio.gather(*(played(tmp_path / name, name) for name in ENDS))
 
 
+async def test_a_gateway_plays_whose_books_differ_from_ours_in_every_way(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, "--scenario", "discrepancies", as_json=False) as one:
+        await one.until_said("12 differences of 12 of 12 kinds")
+        assert not [line for line in one.lines if "broke off" in line]
+
+
 def test_the_command_names_the_scenarios_that_there_are() -> None:
     assert set(SCENARIO_NAMES) == set(SCENARIOS)
     assert set(ON_ANVIL) < set(SCENARIOS)

@@ -4,16 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
 from random import Random
 
-from adapters.sandbox.magic import PAYS
-from adapters.sandbox.transfers import Order, SimulatedTransfer, Transfers, TransferState
+from adapters.sandbox.forger import GatewayForger
+from adapters.sandbox.transfers import SimulatedTransfer, Transfers
 from machines.core.clock import DAY, Millis
-from machines.core.errors import NotPossible
+from machines.core.errors import NotPossible, StoreUnavailable
 from machines.core.ids import Owner, derived_id
+from machines.core.rail_share import FINE, RailPart
 from machines.finding.data import FindingKind, FindingRecord, ProposedAct
 from machines.finding.react import finding
 from machines.payout.data import PayoutRecord, reference_of
@@ -41,86 +42,40 @@ class Planted:
 
 
 class Forger:
-    """Changes what a gateway says that it did."""
+    """Changes what a gateway says that it did, and knows as what that must be found."""
 
     def __init__(self, town: Town, random: Random) -> None:
         town.forged = True
-        self._transfers = town.bank.transfers
         self._installation = town.store.installation
         self._shard = town.store.records.owner_shard(ANN)
         self._random = random
-        self.kinds: dict[FindingKind, Callable[[SimulatedTransfer], Planted]] = {
-            Kind.MISSING_THERE: self._missing_there,
+        self._forger = forger = GatewayForger(town.bank.transfers, random)
+        self.kinds: dict[FindingKind, Callable[[SimulatedTransfer], Decimal]] = {
+            Kind.MISSING_THERE: forger.unpay,
             Kind.MISSING_HERE: self._missing_here,
-            Kind.AMOUNT_DIFFERS: self._amount_differs,
-            Kind.FEE_DIFFERS: self._fee_differs,
-            Kind.TWICE: self._twice,
-            Kind.RETURNED: self._returned,
+            Kind.AMOUNT_DIFFERS: forger.pay_more,
+            Kind.FEE_DIFFERS: forger.charge_more,
+            Kind.TWICE: forger.pay_twice,
+            Kind.RETURNED: forger.take_back,
             Kind.NOT_OURS: self._not_ours,
-            Kind.WRONG_DESTINATION: self._wrong_destination,
-            Kind.WRONG_CURRENCY: self._wrong_currency,
+            Kind.WRONG_DESTINATION: forger.send_elsewhere,
+            Kind.WRONG_CURRENCY: forger.exchange,
         }
 
     def plant(self, kind: FindingKind, transfer: SimulatedTransfer) -> Planted:
         """Plant one of a kind where a transfer is, and say what must be found."""
-        return self.kinds[kind](transfer)
-
-    def _missing_there(self, transfer: SimulatedTransfer) -> Planted:
-        """The gateway said that it was paid, and it never was."""
-        self._transfers.history.forget(transfer.reference)
-        transfer.state, transfer.message = TransferState.FAILED, "DISBURSE FAILED: Transfer failed"
-        return Planted(Kind.MISSING_THERE, _kobo(transfer.order.amount))
-
-    def _missing_here(self, transfer: SimulatedTransfer) -> Planted:
-        name = derived_id("payout", self._shard, str(self._random.random()))
-        return self._paid(Kind.MISSING_HERE, reference_of(name, 1, self._installation), transfer)
-
-    def _not_ours(self, transfer: SimulatedTransfer) -> Planted:
-        return self._paid(Kind.NOT_OURS, f"salary-{self._random.randrange(10**9)}", transfer)
-
-    def _paid(self, kind: FindingKind, reference: str, like: SimulatedTransfer) -> Planted:
-        amount = Decimal(self._random.randrange(1_000, 4_999)) + Decimal("0.37")
-        order = Order(reference, like.order.bank, like.order.account, amount, like.order.currency)
-        self._transfers.finish(self._transfers.place(order, chosen=PAYS), paid=True)
-        return Planted(kind, _kobo(amount))
-
-    def _amount_differs(self, transfer: SimulatedTransfer) -> Planted:
-        off = Decimal(self._random.randrange(1, 999))
-        transfer.order = replace(transfer.order, amount=transfer.order.amount + off)
-        self._transfers.history.of(transfer.reference)[0].amount -= off
-        return Planted(Kind.AMOUNT_DIFFERS, _kobo(off))
-
-    def _fee_differs(self, transfer: SimulatedTransfer) -> Planted:
-        off = Decimal(self._random.randrange(1, 50))
-        self._transfers.history.of(transfer.reference)[1].amount -= off
-        return Planted(Kind.FEE_DIFFERS, _kobo(off))
-
-    def _twice(self, transfer: SimulatedTransfer) -> Planted:
-        """Somebody at the gateway paid it once more."""
-        order = replace(transfer.order, reference=f"{transfer.reference}_RETRY_1")
-        again = self._transfers.place(order, transfer, PAYS)
-        transfer.retries.append(again)
-        self._transfers.finish(again, paid=True)
-        return Planted(Kind.TWICE, _kobo(order.amount))
-
-    def _returned(self, transfer: SimulatedTransfer) -> Planted:
-        self._transfers.reverse(transfer)
-        return Planted(Kind.RETURNED, _kobo(transfer.order.amount))
+        return Planted(kind, _kobo(self.kinds[kind](transfer)))
 
     def balance_differs(self, transfer: SimulatedTransfer) -> Planted:
         """The history says that nothing moved where something did."""
-        self._transfers.history.of(transfer.reference)[0].says = Decimal(0)
-        return Planted(Kind.BALANCE_DIFFERS, _kobo(transfer.order.amount))
+        return Planted(Kind.BALANCE_DIFFERS, _kobo(self._forger.belittle(transfer)))
 
-    def _wrong_destination(self, transfer: SimulatedTransfer) -> Planted:
-        transfer.order = replace(transfer.order, account="0987654321")
-        return Planted(Kind.WRONG_DESTINATION, _kobo(transfer.order.amount))
+    def _missing_here(self, transfer: SimulatedTransfer) -> Decimal:
+        name = derived_id("payout", self._shard, str(self._random.random()))
+        return self._forger.pay(reference_of(name, 1, self._installation), transfer.order)
 
-    def _wrong_currency(self, transfer: SimulatedTransfer) -> Planted:
-        transfer.order = replace(transfer.order, currency="KES")
-        for move in self._transfers.history.of(transfer.reference):
-            move.currency = "KES"
-        return Planted(Kind.WRONG_CURRENCY, _kobo(transfer.order.amount))
+    def _not_ours(self, transfer: SimulatedTransfer) -> Decimal:
+        return self._forger.pay(f"salary-{self._random.randrange(10**9)}", transfer.order)
 
 
 def _kobo(amount: Decimal) -> int:
@@ -129,16 +84,12 @@ def _kobo(amount: Decimal) -> int:
 
 def hide(transfers: Transfers, transfer: SimulatedTransfer) -> Planted:
     """Leave the rows of a transfer out of the history: where it was the day's first, the wallet jumps at midnight."""
-    moves = transfers.history.of(transfer.reference)
-    for move in moves:
-        move.shown = False
-    return Planted(Kind.STATEMENT_GAP, int(-sum(move.amount for move in moves) * 100))
+    return Planted(Kind.STATEMENT_GAP, _kobo(GatewayForger(transfers, Random()).hide(transfer)))
 
 
 def mend_history(transfers: Transfers) -> None:
     """Have the gateway's support put right what its history says."""
-    for move in transfers.history.moves:
-        move.shown, move.says = True, None
+    GatewayForger(transfers, Random()).mend_history()
 
 
 def plant_all(
@@ -210,7 +161,10 @@ async def _until_all(town: Town, payouts: Sequence[str], is_so: Callable[[Payout
     left = list(payouts)
 
     async def done() -> bool:
-        records = await asyncio.gather(*map(town.record, left))
+        try:
+            records = await asyncio.gather(*map(town.record, left))
+        except StoreUnavailable:
+            return False  # on a machine that does much else an answer takes its time
         left[:] = [record.id for record in records if not is_so(record)]
         return not left
 
@@ -238,6 +192,12 @@ RAIL = "flutterwave"
 STAYS_OPEN = "0100000010"
 """The bank never finishes what goes there."""
 OTTO, OLGA = Person("otto", Role.OPERATOR), Person("olga", Role.OPERATOR)
+
+
+async def put_in(town: Town, rail: str) -> None:
+    """Write down what was in the wallet before anybody compared."""
+    held = int(town.bank.transfers.history.began_with["NGN"] * 100)
+    await town.store.ledger.book(rail, "NGN", RailPart.FUNDED, held * FINE, "opening", "what was there")
 
 
 def counted(found: Iterable[FindingRecord]) -> Counter[Planted]:

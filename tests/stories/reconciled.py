@@ -36,7 +36,7 @@ from tests.stories.planted import (
 from tests.stories.town import open_town
 
 DAYS, LATE = 10, 9
-AT_ONCE, OWNERS = 100, 50
+AT_ONCE = OWNERS = 50
 BUSY: Mapping[str, Any] = {
     "batch_schedule": "instant",
     "gateway_calls": 100_000,

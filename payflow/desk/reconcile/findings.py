@@ -22,6 +22,7 @@ from machines.finding.data import (
 )
 from payflow.desk.person import Person, because
 from payflow.desk.records import tell
+from payflow.shown import utc
 from payflow.store.pauses import BOOKS
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -29,6 +30,8 @@ from payflow.telemetry.metrics import Metrics
 WHO = "reconciler"
 MOST_LISTED = 10_000
 MOST_COUNTED = 1_000
+BALANCES = (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP)
+"""What is about a wallet, and about nobody who is paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ async def open_findings(store: Store) -> Mapping[tuple[str, str, str], int]:
         data: Finding = stored.record.data
         counts[data.rail, data.kind.value, data.severity.value] += 1
     return counts
+
+
+def about(finding: Finding) -> str:
+    """Name what a finding is about: a record, a line, or a wallet on a day."""
+    asset, _, begins = finding.subject.rpartition(" ")
+    if finding.kind in BALANCES and begins.isdecimal():
+        return f"{asset.rpartition('/')[2]} on {utc(int(begins))[:10]}"
+    return finding.record or finding.line or finding.subject
 
 
 class Findings:

@@ -300,7 +300,7 @@ class PayoutsReconcile:
     ) -> tuple[str, PayoutData]:
         _, shard = parse_id(payout)
         if self._store.records.owner_shard(owner_of(owner)) != shard:
-            raise BadInput(f"{payout} is not of {owner}: it would be in another shard.")
+            raise BadInput(f"{payout} is not of {owner}, whose payouts have other numbers: say whose it was.")
         attempts = [(trace, self._attempt(trace, payout)) for trace in found]
         state, new = recreated(payout, owner, rail, attempts, shown(found[-1].to))
         why = f"the store had forgotten it, {rail} has it: {word.reason}"

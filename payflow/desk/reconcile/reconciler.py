@@ -8,6 +8,8 @@ itself, and goes when the difference does.
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -17,17 +19,19 @@ import structlog
 from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, NotPossible, PayflowError
 from machines.core.ids import RecordId
+from machines.core.money import Asset
 from machines.core.ports import Act, LineKind, RailStatement, StatementBalance, StatementLine, StatementPart
 from machines.core.rail_share import FINE, RailPart
 from machines.finding.acts import FindingActs
 from machines.finding.data import Finding, FindingKind, FindingRecord
+from machines.finding.lifecycle import OPEN
 from machines.finding.matching import BooksDiffer, OurPayment, best, payment_differs, return_differs
 from payflow.desk.gateways import GatewaySetup
 from payflow.desk.person import Person
 from payflow.desk.reconcile.comparison import Word
-from payflow.desk.reconcile.findings import FindingFilter, Findings
+from payflow.desk.reconcile.findings import BALANCES, WHO, FindingFilter, Findings
 from payflow.desk.reconcile.payouts import PayoutBooks, PayoutsReconcile
-from payflow.store.registers.statements import MatchedLine, StatementMark
+from payflow.store.registers.statements import MatchedLine, StatementMark, asset_of
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -187,7 +191,7 @@ class Reconciler:
         rail = self.rails.get(finding.rail)
         if rail is None or finding.advised:
             return ""  # whoever reconciles a store that lost writes says so
-        if finding.kind in (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP):
+        if finding.kind in BALANCES:
             return await self._balances_agree(finding)
         found = await self._register.line(finding.rail, finding.line) if finding.line else None
         record = RecordId((found.record if found else "") or finding.record)
@@ -280,6 +284,10 @@ def _fine(balance: StatementBalance) -> int:
     return balance.closing * FINE + balance.closing_rest
 
 
+def _held(asset: Asset, units: int) -> str:
+    return f"{asset.code} {Decimal(units).scaleb(-asset.decimals):,}"
+
+
 def _off(balance: StatementBalance) -> int:
     return balance.closing - balance.opening - balance.moved
 
@@ -330,14 +338,16 @@ class _Turn:
         return self._store.seals.account(line.account, line.amount.asset)
 
     async def _compare_balances(self, asset: str, begins: Millis, balance: StatementBalance) -> None:
-        subject = f"{asset} {begins}"
+        subject, held = f"{asset} {begins}", partial(_held, asset_of(self._store.records.assets, asset))
         if off := _off(balance):
-            says = f"the wallet went from {balance.opening} to {balance.closing}, and its lines come to {balance.moved}"
+            went, moved = held(balance.closing - balance.opening), held(balance.moved)
+            says = f"what was in the wallet changed by {went}, and the lines of that time come to {moved}"
             found = Finding(self._rail, FindingKind.BALANCE_DIFFERS, subject, says, units=off, asset=asset, at=begins)
             await self._find(found)
         at, before = self._before.get(asset, (begins, balance))
         if before is not balance and (gap := balance.opening - before.closing):
-            says = f"a span ended with {before.closing}, and the next begins with {balance.opening}"
+            ended, begin = held(before.closing), held(balance.opening)
+            says = f"{ended} were in the wallet when one stretch of it ended, and {begin} when the next began"
             found = Finding(
                 self._rail, FindingKind.STATEMENT_GAP, subject, says, str(at), units=gap, asset=asset, at=begins
             )
@@ -457,6 +467,18 @@ class _Turn:
         for ours in missing.values():
             says = f"{ours.amount} is paid in our books, and on no line of the rail's"
             await self._about(FindingKind.MISSING_THERE, ours, ours.record, says, -ours.amount.units)
+        await self._let_learn()
+
+    async def _let_learn(self) -> None:
+        """Have what was paid twice ask its rail: what its record learns of is posted by it, and by nobody else."""
+        repairs = self._reconciler.rails[self._rail].repairs
+        for one in self.found:
+            if one.data.kind is FindingKind.TWICE and one.state == OPEN:
+                try:
+                    await repairs.ask(self._rail, RecordId(one.data.record), WHO)
+                except PayflowError as error:
+                    said = {"action": "reconcile", "rail": self._rail, "record": one.data.record, "error": str(error)}
+                    log.warning("What was paid twice could not be asked about.", **said)
 
     async def _missed_before(self) -> Mapping[RecordId, OurPayment]:
         """Give what was found missing there before, and still is."""

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, Conflict, NotPossible
-from machines.core.ids import Owner, RecordId, owner_of
+from machines.core.ids import Owner, RecordId
 from machines.core.money import Money
 from machines.core.rail_share import FINE, RailPart
 from machines.finding import lifecycle as s
 from machines.finding.data import POOL, Finding, FindingKind, FindingRecord, ProposedAct
 from payflow.desk.dual_control import Verb, both
 from payflow.desk.person import Person, because
+from payflow.desk.platforms import find_owner
 from payflow.desk.reconcile.comparison import Word
-from payflow.desk.reconcile.findings import Findings
+from payflow.desk.reconcile.findings import BALANCES, Findings, about
 from payflow.desk.reconcile.reconciler import Reconciler
 from payflow.desk.requests import two_people_from
 from payflow.store.registers.proposals import Proposal
@@ -70,13 +71,23 @@ class FindingRepairs:
                     "The rail was asked, and the two still differ. Ask again later; or settle it with the rail, and "
                     f"waive it: `payflow finding waive {name} --reason WHY`."
                 )
+            await self._uncharged(finding, why)
             return Repaired(await self._findings.resolved(name, why, by.name), f"Settled: {why}.")
+
+    async def _uncharged(self, finding: Finding, why: str) -> None:
+        """Take back on the rail's side the fee of what is on no line: nothing was charged for what was never paid."""
+        name = RecordId(finding.record)
+        if finding.kind is FindingKind.MISSING_THERE and not await self._store.statements.matched(finding.rail, name):
+            fee = (await _posted(self._store, name)).get(RailPart.FEES, 0)
+            if fee:
+                book = self._store.ledger.book
+                await book(finding.rail, finding.asset, RailPart.FEES, -fee, f"fee of {name}", why)
 
     async def _ask(self, finding: Finding, by: Person, reason: str, owner: str) -> None:
         rail = self._reconciler.rails.get(finding.rail)
         if rail is None:
             raise NotPossible(f"This Payflow reads no statement of {finding.rail}.")
-        if finding.kind in (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP):
+        if finding.kind in BALANCES:
             # A gap is behind the span that its line names, whenever that was.
             since = Millis(int(finding.line or finding.at))
             await self._reconciler.read_again(finding.rail, since, Millis(finding.at))
@@ -86,7 +97,7 @@ class FindingRepairs:
         if finding.act is ProposedAct.ADOPT and not await rail.books.payments([record]):
             if not owner:
                 raise BadInput(f"Our books have forgotten {record}: say whose it was with --owner NAME.")
-            word = Word(by.name, because(reason), {record: owner_of(owner)})
+            word = Word(by.name, because(reason), {record: await find_owner(self._store, owner)})
             left = await rail.repairs.adopt(finding.rail, record, since, word)
         else:
             left = await rail.repairs.ask(finding.rail, record, by.name)
@@ -101,7 +112,6 @@ def says(record: FindingRecord) -> list[str]:
     finding = record.data
     if record.state != s.OPEN:
         raise NotPossible(f"{record.id} is {record.state}: nothing is left to do.")
-    about = finding.record or finding.line or finding.subject
     match finding.act:
         case ProposedAct.CORRECT:
             amount, out = _posting(record)
@@ -110,9 +120,9 @@ def says(record: FindingRecord) -> list[str]:
         case ProposedAct.BOOK:
             does = f"It is written down as what {finding.rail} did; no account of anybody who is paid changes."
         case ProposedAct.ADOPT:
-            does = f"{about} learns what {finding.rail} did; one that is forgotten is made again for its owner."
+            does = f"{about(finding)} learns what {finding.rail} did; what is forgotten is made again for its owner."
         case _:
-            does = f"{finding.rail} is asked about {about} once more, and what it says is learned."
+            does = f"{finding.rail} is asked about {about(finding)} once more, and what it says is learned."
     return [f"{finding.kind}: {finding.says}", f"Proposed: {finding.act}. {does}"]
 
 
@@ -197,10 +207,46 @@ def verb(store: Store, metrics: Metrics) -> Verb:
         # Under the finding's own name: whoever dies behind it, or comes twice, posts it once.
         async with store.audit.doing(who, POSTING, name, proposal.reason):
             await store.records.fund(Owner(proposal.seen["owner"]), amount, f"{POSTING}/{name}", out=out)
+            await _post_line(store, record.data, proposal.reason)
             await findings.resolved(name, f"{amount} posted: {proposal.reason}", who)
         return f"Done: {amount} is posted, and {name} is resolved."
 
     return Verb(POSTING, _says, do)
+
+
+async def _post_line(store: Store, finding: Finding, why: str) -> None:
+    """Post on the rail's side what a line did, as far as its record does not: what went elsewhere left as it says."""
+    found = await store.statements.line(finding.rail, finding.line)
+    if found is None or finding.kind is FindingKind.WRONG_DESTINATION or finding.rail.startswith(POOL):
+        return
+    line, posted = found.line, await _posted(store, RecordId(finding.record))
+    charged = (line.fee or 0) * FINE + line.fee_rest
+    moved = [(finding.asset, RailPart.FUNDED, finding.fine)]
+    if finding.kind is FindingKind.TWICE:
+        if posted.get(RailPart.TWICE):
+            return  # its record has learned of it
+        moved += [(finding.asset, RailPart.FEES, charged)]
+    if finding.kind is FindingKind.WRONG_CURRENCY:
+        other = line.amount.asset.code
+        moved += [
+            (finding.asset, RailPart.FEES, -posted.get(RailPart.FEES, 0)),
+            (other, RailPart.FUNDED, -line.amount.units * FINE - line.rest),
+            (other, RailPart.FEES, charged),
+        ]
+    known = {asset.code for asset in store.records.assets}
+    for asset, part, fine in moved:
+        if fine and asset in known:
+            reference = f"{finding.kind} of {finding.line}: {part} {asset}"
+            await store.ledger.book(finding.rail, asset, part, fine, reference, why)
+
+
+async def _posted(store: Store, name: RecordId) -> Mapping[RailPart, int]:
+    """Say what a record has in the accounts of its rail."""
+    (stored,) = await store.records.readable([name]) or (None,)
+    record = stored.record if stored else await store.archive.as_left(name)
+    share = store.records.machines[record.machine].rail_share if record else None
+    found = share(record) if record and share else None
+    return found.parts if found else {}
 
 
 def _says(proposal: Proposal) -> list[str]:
