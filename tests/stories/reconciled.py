@@ -1,7 +1,7 @@
-"""Discrepancies at random over many payouts are found once each, and go by their acts, until nothing differs.
+"""Discrepancies at random over many payments are found once each, and go by their acts, until nothing differs.
 
-python -m tests.stories.reconciled                                   10,000 payouts, 200 discrepancies
-python -m tests.stories.reconciled --payouts 400 --planted 40 --seed 7
+python -m tests.stories.reconciled          10,000 payouts, 2,000 of a lane, 100 miners of a pool; 200 discrepancies
+python -m tests.stories.reconciled --payouts 400 --planted 100 --lane-payments 100 --miners 10 --seed 7
 """
 
 import argparse
@@ -22,6 +22,9 @@ from machines.core.ids import in_room
 from payflow.config import load
 from payflow.desk.reconcile.findings import FindingFilter
 from payflow.store.seals import new_key
+from tests.chain import anvil
+from tests.desk import settings_for
+from tests.servers import Farm
 from tests.stories.planted import (
     RAIL,
     STAYS_OPEN,
@@ -30,9 +33,12 @@ from tests.stories.planted import (
     found_again,
     paid_payouts,
     plant_all,
+    put_in,
     reconciling,
     resolve_all,
 )
+from tests.stories.pool_world import pool_redis
+from tests.stories.reconciled_rails import play_lane, play_pool
 from tests.stories.town import open_town
 
 DAYS, LATE = 10, 9
@@ -61,6 +67,7 @@ async def play(payouts: int, planted: int, seed: int, folder: Path) -> list[str]
             await town.joins(owner)
         town.clock.at += 2 * HOUR - town.clock.at % DAY
         await reconciler.compare(RAIL)
+        await put_in(town, RAIL)
         days: list[list[str]] = []
         async with town.worker():
             for _ in range(DAYS):
@@ -80,8 +87,25 @@ async def play(payouts: int, planted: int, seed: int, folder: Path) -> list[str]
         assert counted(found) == Counter(wanted), (counted(found) - Counter(wanted), Counter(wanted) - counted(found))
         await resolve_all(town, reconciler, found)
         assert await found_again(town, reconciler) == Counter()
-        assert (await town.store.ledger.check()).conserved
+        books = await town.store.ledger.check()
+        assert books.conserved
+        assert books.rails[RAIL, "NGN"].unexplained == 0, "both sides agree"
         said.append("Each once, with its kind and sum, nothing else; each went by its act, and nothing differs.")
+    return said
+
+
+async def play_others(lane_payments: int, miners: int, planted: int, seed: int, folder: Path) -> list[str]:
+    """Play a lane and a pool, each on a chain of its own."""
+    said = []
+    with Farm() as farm:
+        async with anvil(mining=False, slots_in_an_epoch=1) as chain:
+            settings = settings_for(farm.server(), folder / "lane")
+            said.append(await play_lane(settings, chain, Random(seed), lane_payments, planted))
+        async with anvil() as chain:
+            place = folder / "pool"
+            place.mkdir()
+            pool = pool_redis(farm)
+            said.append(await play_pool(farm.server(), pool, chain, place, Random(seed), miners, planted))
     return said
 
 
@@ -89,13 +113,19 @@ def main() -> None:
     """Play what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payouts", type=int, default=10_000)
-    parser.add_argument("--planted", type=int, default=200)
+    parser.add_argument("--planted", type=int, default=180, help="Discrepancies of the gateway's.")
+    parser.add_argument("--lane-payments", type=int, default=2_000)
+    parser.add_argument("--miners", type=int, default=100)
+    parser.add_argument("--planted-there", type=int, default=10, help="Discrepancies of the lane, and of the pool.")
     parser.add_argument("--seed", type=int, default=20270115)
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    print(f"Seed {given.seed}: {given.payouts} payouts, {given.planted} discrepancies.")
+    print(f"Seed {given.seed}: {given.payouts:,} payouts, {given.lane_payments:,} of a lane, {given.miners} miners.")
     with tempfile.TemporaryDirectory(prefix="payflow-reconciled-") as folder:
-        for line in asyncio.run(play(given.payouts, given.planted, given.seed, Path(folder))):
+        place, there = Path(folder), (given.lane_payments, given.miners, given.planted_there)
+        for line in asyncio.run(play_others(*there, given.seed, place)) if given.lane_payments else ():
+            print(line)
+        for line in asyncio.run(play(given.payouts, given.planted, given.seed, place)) if given.payouts else ():
             print(line)
 
 
