@@ -712,8 +712,8 @@ class Ledger(OverRecords):
 def _note_earned(entry: Posting, earned: dict[CreditedDay, Counter[Owner]]) -> None:
     """Note an earning of a platform, of the newest day; what was reserved at its end may be posted a moment later."""
     platform, _, name = entry.cause.partition("/")
-    if (entry.source, entry.target) != ("outside", Position.AVAILABLE) or not name:
-        return
+    if (entry.source, entry.target) != ("outside", Position.AVAILABLE) or not name or " " in platform:
+        return  # no platform's name has a space: what people post for a finding counts against no limit
     place = CreditedDay((entry.number_in_seal - MINUTE) // DAY, platform, entry.asset)
     for older in [one for one in earned if one.day < place.day]:
         del earned[older]

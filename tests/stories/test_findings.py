@@ -11,7 +11,9 @@ from machines.core.errors import BadInput
 from machines.core.rail_share import FINE, RailPart
 from machines.finding.data import FindingKind
 from payflow.config import Settings
+from payflow.desk.daily_limits import wrong_figures
 from payflow.desk.reconcile.repairs import FindingRepairs
+from payflow.store.ledger import PostedSums
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.planted import (
     OTTO,
@@ -71,6 +73,10 @@ async def test_each_kind_is_found_once_with_its_sum_and_nothing_else_and_goes_by
         assert await found_again(town, reconciler, rail) == Counter(planted)
         await resolve_all(town, reconciler, found)
         assert await found_again(town, reconciler, rail) == Counter()
+        posted = PostedSums()
+        await town.store.ledger.check(posted)
+        wrong = [one async for one in wrong_figures(town.store, posted, put_right=False)]
+        assert wrong == [], "what two people post counts against no platform's limit"
         rails = await town.store.ledger.rails()
         assert {asset for _, asset in rails} == {"NGN"}, "nobody keeps books in the currency that was paid by mistake"
         account = rails[rail, "NGN"]
