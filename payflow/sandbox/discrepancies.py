@@ -67,10 +67,10 @@ async def discrepancies(cast: Cast) -> None:
     await reconciler.compare(RAIL, since)
     left = await reconciler.findings.all(FindingFilter())
     books = await cast.store.ledger.check()
-    beyond = books.rails[RAIL, NGN.code].unexplained
+    beyond = [code for (rail, code), one in books.rails.items() if rail == RAIL and one.unexplained]
     if left or beyond or not books.conserved:
         unlike = "" if books.conserved else " Our own books do not balance."
-        teller.broke(f"{len(left)} are found again, and NGN {(beyond or 0) / FINE:,.0f} kobo are unexplained.{unlike}")
+        teller.broke(f"{len(left)} are found again; unexplained is something in {beyond or 'no currency'}.{unlike}")
     else:
         teller.done("resolved", "Compared once more, nothing differs: `payflow ledger` shows both sides.")
 
@@ -85,9 +85,11 @@ def _hasty(cast: Cast) -> Reconciler:
 
 
 async def _write_down_opening(cast: Cast) -> None:
-    """Write down what the wallet held before anybody was paid."""
-    held = int(cast.world.bank.transfers.history.began_with[NGN.code].scaleb(NGN.decimals))
-    await cast.store.ledger.book(RAIL, NGN.code, RailPart.FUNDED, held * FINE, "opening", "what the sandbox put in")
+    """Write down what the wallets held before anybody was paid."""
+    for asset in cast.store.records.assets:
+        held = int(cast.world.bank.transfers.history.began_with.get(asset.code, Decimal(0)).scaleb(asset.decimals))
+        reference = f"opening {asset.code}"
+        await cast.store.ledger.book(RAIL, asset.code, RailPart.FUNDED, held * FINE, reference, "what was put in")
 
 
 async def _plant(cast: Cast, forger: GatewayForger, teller: Teller) -> SimulatedTransfer:

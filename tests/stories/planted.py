@@ -195,9 +195,11 @@ OTTO, OLGA = Person("otto", Role.OPERATOR), Person("olga", Role.OPERATOR)
 
 
 async def put_in(town: Town, rail: str) -> None:
-    """Write down what was in the wallet before anybody compared."""
-    held = int(town.bank.transfers.history.began_with["NGN"] * 100)
-    await town.store.ledger.book(rail, "NGN", RailPart.FUNDED, held * FINE, "opening", "what was there")
+    """Write down what was in the wallets before anybody compared."""
+    for asset in town.store.records.assets:
+        held = int(town.bank.transfers.history.began_with.get(asset.code, Decimal(0)).scaleb(asset.decimals))
+        reference = f"opening {asset.code}"
+        await town.store.ledger.book(rail, asset.code, RailPart.FUNDED, held * FINE, reference, "what was there")
 
 
 def counted(found: Iterable[FindingRecord]) -> Counter[Planted]:
