@@ -37,7 +37,7 @@ from tests.store.test_signed_rows import fill
 HINT = "is a hint: what it leads to is looked at anew"
 RATE = "lets more be asked in a second, or less"
 ONCE = "keeps something from being done twice that has a mark of its own where it counts"
-COPIED = "OPEN: a difference may go unseen until the rail is read anew, with `payflow reconcile --since`"
+READ_AGAIN = "is signed: what is not so, or gone, is read anew, and hides no difference"
 OTHER_DAY = "is of another platform, or of a day on which less may be used then"
 TOLD = "is about who is told, not about money"
 # Kinds of keys of which nobody finds that they were changed, and what that can do.
@@ -63,13 +63,13 @@ UNFOUND_KEYS = {
     "pf:review-digest": TOLD,
     "pf:review-letter": TOLD,
     "pf:wallets": TOLD,
-    "pf:statements": COPIED,
+    "pf:statements": READ_AGAIN,
     "pf:statement-columns": "is shown with what it makes of a file before anything is taken in",
-    "pf:statement:<rail>": COPIED,
+    "pf:statement:<rail>": READ_AGAIN,
     "pf:lines:<rail>": "is signed: a line that somebody else wrote is none, and nothing is posted because of it",
-    "pf:lines-at:<rail>": COPIED,
-    "pf:matched:<rail>": COPIED,
-    "pf:unmatched:<rail>": COPIED,
+    "pf:lines-at:<rail>": "is what pages list; without it a line is still known and compared",
+    "pf:matched:<rail>": HINT,
+    "pf:unmatched:<rail>": "names lines to look at; one of which nothing was said is named again",
     "pf:rate:<name>": RATE,
     "{pf:SS}:file:<id>": "is compared with digests in the signed record of the file before a row of it is paid",
     "{pf:SS}:file-prints:<owner>:<day>": "points out to reviewers that another file pays the same; nothing hangs on it",

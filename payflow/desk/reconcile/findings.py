@@ -25,6 +25,7 @@ from payflow.desk.records import tell
 from payflow.shown import utc
 from payflow.store.pauses import BOOKS
 from payflow.store.store import Store
+from payflow.store.stored import archived_stub
 from payflow.telemetry.metrics import Metrics
 
 WHO = "reconciler"
@@ -103,6 +104,15 @@ class Findings:
 
     async def _learn(self, name: RecordId, fact: Fact, who: str) -> FindingRecord:
         return (await tell(self._store, self._metrics, name, fact, who)).after
+
+    async def knows(self, finding: Finding) -> bool:
+        """Whether a difference was found before, whatever became of it."""
+        name = finding_id(finding, self._store.records.shards)
+        try:
+            await self._store.records.read(name)
+        except NotFound:
+            return await archived_stub(self._store.link, name) is not None
+        return True
 
     # ── looked at ────────────────────────────────────────────────────────────────────────────────────────────────────
 

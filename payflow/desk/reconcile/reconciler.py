@@ -147,19 +147,28 @@ class Reconciler:
             raise NotPossible(f"{rail} says nothing by itself: take its files in with `payflow finding import`.")
         now = await self._store.records.now()
         mark = await self._register.mark(rail)
-        begun = Millis(min(now - DAY if mark is None else mark.begun, now if since is None else since))
+        known = await self._unmarked(rail, now) if mark is None else mark.begun
+        begun = Millis(min(known, now if since is None else since))
         compared = Millis(begun if mark is None else mark.compared)
         if since is not None:
             compared = Millis(min(compared, since))
         read = Millis(max(0, min(compared, now if mark is None else mark.read) - statement.overlap_ms))
         turn = _Turn(self, rail, now, self._store)
         await turn.read(statement, read, now, progress)
+        await turn.look_again(Millis(now - statement.patience_ms - 2 * DAY))
         await turn.look_at_lines()
         until = Millis(max(compared, min(now - statement.patience_ms, turn.whole)))
         await turn.look_at_books(compared, until)
         await turn.settle()
         await self._register.advance(rail, StatementMark(now, until, begun))
         return ReconciledRail(rail, turn.lines, tuple(turn.found))
+
+    async def _unmarked(self, rail: str, now: Millis) -> Millis:
+        """Say from when on a statement is read of which nobody of us wrote down how far it was: up to its last line."""
+        statement = self.rails[rail].statement
+        newest = await self._register.newest(rail, 1)
+        patience = statement.patience_ms if statement else Millis(DAY)
+        return Millis(min([now, *(one.line.at - patience for one in newest)]) - DAY)
 
     async def read_again(self, rail: str, since: Millis, until: Millis) -> None:
         """Read what a rail says of some time once more: whatever came after it is read in its own turn."""
@@ -353,6 +362,16 @@ class _Turn:
             )
             await self._find(found)
         self._before[asset] = (begins, balance)
+
+    async def look_again(self, since: Millis) -> None:
+        """Look again at lines of which neither a record nor a finding says anything: somebody had them passed over."""
+        unsaid = await self._register.unsaid(self._rail, since)
+        known = [
+            await self._reconciler.findings.knows(Finding(self._rail, FindingKind.NOT_OURS, one.id, ""))
+            for one in unsaid
+        ]
+        again = [one for one, said in zip(unsaid, known, strict=True) if not said]
+        await self._register.look_again(self._rail, again)
 
     # ── line by line ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,7 +1,8 @@
 """What rails said that they did: each line once, by the rail's own name for it, and which record it was matched with.
 
 Where money went is kept as a fingerprint alone. What is kept is a copy: a rail is asked anew with `reconcile --since`.
-Each line is signed: what somebody else wrote is no line, and nothing is proposed because of it.
+Lines, balances and how far a statement was read are signed: what somebody else wrote is none, and nothing is proposed
+because of it, or passed over. Which lines are about a record is said by the lines; the index only leads there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,18 +75,18 @@ class Statements(OverLink):
 
     async def mark(self, rail: str) -> StatementMark | None:
         """Say how far a rail's statement was read; None where it never was."""
-        found = await self._link.ask("HGET", keys.STATEMENTS, rail)
-        return _mark(found) if found else None
+        return self._mark(rail, await self._link.ask("HGET", keys.STATEMENTS, rail))
 
     async def marks(self) -> dict[str, StatementMark]:
         """Say how far the statement of each rail was read."""
-        return {
-            rail.decode(): _mark(found) for rail, found in (await self._link.ask("HGETALL", keys.STATEMENTS)).items()
-        }
+        found = (await self._link.ask("HGETALL", keys.STATEMENTS)).items()
+        marks = {rail.decode(): self._mark(rail.decode(), row) for rail, row in found}
+        return {rail: mark for rail, mark in marks.items() if mark is not None}
 
     async def advance(self, rail: str, mark: StatementMark) -> None:
         """Write down how far it was read, and let go of what is too old."""
-        await self._link.ask("HSET", keys.STATEMENTS, rail, f"{mark.read} {mark.compared} {mark.begun}")
+        content = f"{mark.read} {mark.compared} {mark.begun}".encode()
+        await self._link.ask("HSET", keys.STATEMENTS, rail, self._wrapped(keys.STATEMENTS, rail, content))
         old = await self._link.ask("ZRANGEBYSCORE", keys.lines_by_time(rail), "-inf", mark.read - KEEP_MS)
         if old:
             await self._link.ask("HDEL", keys.lines(rail), *old)
@@ -93,12 +94,15 @@ class Statements(OverLink):
 
     async def balance(self, rail: str, asset: str, begins: Millis) -> StatementBalance | None:
         """Give what a wallet held around one span, as it was read last."""
-        found = await self._link.ask("HGET", keys.statement(rail), f"{asset} {begins}")
+        name = f"{asset} {begins}"
+        found = self._unwrapped(keys.statement(rail), name, await self._link.ask("HGET", keys.statement(rail), name))
         return msgspec.msgpack.decode(found, type=StatementBalance) if found else None
 
     async def keep_balances(self, rail: str, begins: Millis, balances: Mapping[str, StatementBalance]) -> None:
         """Keep what a wallet held around one span."""
-        words = [word for asset, one in balances.items() for word in (f"{asset} {begins}", _ENCODE.encode(one))]
+        rows = {f"{asset} {begins}": _ENCODE.encode(one) for asset, one in balances.items()}
+        key = keys.statement(rail)
+        words = [word for name, row in rows.items() for word in (name, self._wrapped(key, name, row))]
         if words:
             await self._link.ask("HSET", keys.statement(rail), *words)
 
@@ -194,8 +198,15 @@ class Statements(OverLink):
         """List the lines that are about each of some records."""
         if not records:
             return []
-        found = await self._link.ask("HMGET", keys.matched(rail), *records)
-        return [msgspec.msgpack.decode(one, type=list[str]) if one else [] for one in found]
+        named = [
+            msgspec.msgpack.decode(one, type=list[str]) if one else []
+            for one in await self._link.ask("HMGET", keys.matched(rail), *records)
+        ]
+        ids = [name for some in named for name in some]
+        says = {name: one.record for name, one in zip(ids, await self.found(rail, ids), strict=True) if one}
+        return [
+            [name for name in some if says.get(name) == record] for record, some in zip(records, named, strict=True)
+        ]
 
     # ── what is to be looked at again ────────────────────────────────────────────────────────────────────────────────
 
@@ -204,16 +215,55 @@ class Statements(OverLink):
         found = await self._link.ask("ZRANGE", keys.unmatched(rail), skipped, skipped + limit - 1)
         return [one.decode() for one in found]
 
+    async def unsaid(self, rail: str, since: Millis) -> list[StatementLine]:
+        """List lines since a time that are about no record, and that nobody is to look at."""
+        ids = [one.decode() for one in await self._link.ask("ZRANGEBYSCORE", keys.lines_by_time(rail), since, "+inf")]
+        found = []
+        for first in range(0, len(ids), MOST_ASKED):
+            some = ids[first : first + MOST_ASKED]
+            waits = await self._link.ask("ZMSCORE", keys.unmatched(rail), *some)
+            rows = await self.found(rail, some)
+            found += [one.line for one, at in zip(rows, waits, strict=True) if one and not one.record and at is None]
+        return found
+
+    async def look_again(self, rail: str, lines: Sequence[StatementLine]) -> None:
+        """Have lines looked at."""
+        if lines:
+            await self._link.ask("ZADD", keys.unmatched(rail), *(word for one in lines for word in (one.at, one.id)))
+
     async def done(self, rail: str, *lines: str) -> None:
         """Write down that lines were dealt with."""
         if lines:
             await self._link.ask("ZREM", keys.unmatched(rail), *lines)
 
+    # ── signed ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def renew(self, key: str) -> bool:
+        """Sign anew, with the newest key, what an older key of ours signed in one hash; tells whether anything was."""
+        macs, renewed = self._link.macs, False
+        async for name, row in self._link.fields(key):
+            place = f"{key} {name}"
+            content = macs.opened(place, row)
+            if content is not None and not macs.is_current(row[1 : 1 + row[0]]):
+                await self._link.ask("HSET", key, name, macs.wrap(place, content))
+                renewed = True
+        return renewed
+
+    def _wrapped(self, key: str, name: str, content: bytes) -> bytes:
+        return self._link.macs.wrap(f"{key} {name}", content)
+
+    def _unwrapped(self, key: str, name: str, row: bytes | None) -> bytes | None:
+        return self._link.macs.opened(f"{key} {name}", row)
+
+    def _mark(self, rail: str, row: bytes | None) -> StatementMark | None:
+        content = self._unwrapped(keys.STATEMENTS, rail, row)
+        return StatementMark(*(Millis(int(one)) for one in content.split())) if content else None
+
     def _sealed(self, rail: str, name: str, row: _Row) -> bytes:
-        return self._link.macs.wrap(f"{keys.lines(rail)} {name}", _ENCODE.encode(row))
+        return self._wrapped(keys.lines(rail), name, _ENCODE.encode(row))
 
     def _opened(self, rail: str, name: str, found: bytes | None) -> _Row | None:
-        content = self._link.macs.opened(f"{keys.lines(rail)} {name}", found)
+        content = self._unwrapped(keys.lines(rail), name, found)
         return _ROWS.decode(content) if content else None
 
     def _matched(self, name: str, row: _Row | None) -> MatchedLine | None:
@@ -225,11 +275,6 @@ class Statements(OverLink):
             row.rest, row.fee_rest,
         )  # fmt: skip
         return MatchedLine(line, row.record, row.source)
-
-
-def _mark(found: bytes) -> StatementMark:
-    read, compared, begun = (Millis(int(one)) for one in found.split())
-    return StatementMark(read, compared, begun)
 
 
 def asset_of(assets: Assets, code: str) -> Asset:
