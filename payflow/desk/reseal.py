@@ -125,9 +125,8 @@ async def _everything(store: Store, who: str) -> AsyncIterator[_Sealed]:
 
 async def _of_the_installation(store: Store) -> AsyncIterator[_Sealed]:
     for rail in await store.statements.marks():
-        for key in (keys.lines(rail), keys.statement(rail)):
+        for key in (keys.lines(rail), keys.statement(rail), keys.STATEMENTS):
             yield _Sealed(f"statement of {rail}", partial(store.statements.renew, key))
-    yield _Sealed("how far statements were read", partial(store.statements.renew, keys.STATEMENTS))
     for person in await store.persons.all():
         yield _Sealed(f"person {person.name}", partial(store.persons.reseal, person))
     endpoints = store.webhook_endpoints
