@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal
 from functools import partial
 
 from adapters.flutterwave import wire_v3
@@ -23,6 +23,7 @@ from adapters.statement_days import all_pages, asset_of, days, moment
 from machines.core.clock import DAY, Millis
 from machines.core.money import Asset, Assets, Money
 from machines.core.ports import LineKind, PaymentKey, StatementBalance, StatementLine, StatementPart
+from machines.core.rail_share import FINE
 
 WHO = "Flutterwave"
 CREDIT = "C"
@@ -83,7 +84,6 @@ class FlutterwaveStatementV3:
 
     async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         """Walk over the days."""
-        seen: set[str] = set()
         # A bank may send money back on a day on which nothing else moves in its currency.
         ours = await self._currencies()
         for day, begins in days(since, until):
@@ -94,8 +94,7 @@ class FlutterwaveStatementV3:
                 (currency, await self._rows(currency, day))
                 for currency in dict.fromkeys((*ours, *(one.currency for one in transfers)))
             ]
-            seen |= {one.reference for one in transfers}
-            yield _part(begins, transfers, dict(rows), seen, assets)
+            yield _part(begins, transfers, dict(rows), assets)
 
     async def _rows(self, currency: str, day: date) -> list[WalletRowV3]:
         """Give the rows of a day, the oldest first."""
@@ -108,16 +107,16 @@ def _part(
     begins: Millis,
     transfers: Iterable[FlutterwaveTransfer],
     rows: dict[str, list[WalletRowV3]],
-    seen: set[str],
     assets: Assets,
 ) -> StatementPart:
     by_id = {one.id: one for one in transfers}
+    listed_today = {one.reference for one in by_id.values()}
     debited: dict[str, Decimal] = defaultdict(Decimal)
     for row in (row for listed in rows.values() for row in listed if row.type != CREDIT):
         debited[row.reference or ""] += row.amount
     lines = [_paid(one, debited.get(one.reference), assets) for one in by_id.values() if one.status != NOT_PAID]
     for currency, listed in rows.items():
-        lines += [line for row in listed if (line := _moved(row, seen, asset_of(assets, currency)))]
+        lines += [line for row in listed if (line := _moved(row, listed_today, asset_of(assets, currency)))]
     balances = {currency: _balance(listed, asset_of(assets, currency)) for currency, listed in rows.items() if listed}
     return StatementPart(begins, tuple(lines), balances)
 
@@ -128,11 +127,14 @@ def _paid(one: FlutterwaveTransfer, debited: Decimal | None, assets: Assets) -> 
     taken = debited - one.amount if debited is not None and debited >= one.amount else None
     if taken is None:
         taken = Decimal(one.fee) if one.fee else None
-    fee = None if taken is None else int(taken.scaleb(asset.decimals).to_integral_value(ROUND_CEILING))
+    fee, fee_rest = None, 0
+    if taken is not None:
+        fee, fee_rest = _units(taken, asset)
+        fee, fee_rest = (fee + 1, fee_rest - FINE) if fee_rest else (fee, 0)
     return StatementLine(
         one.id,
         LineKind.PAYMENT,
-        _money(one.amount, asset),
+        Money(_units(one.amount, asset)[0], asset),
         out=True,
         at=moment(WHO, one.created_at),
         reference=root(one.reference),
@@ -140,26 +142,29 @@ def _paid(one: FlutterwaveTransfer, debited: Decimal | None, assets: Assets) -> 
         fee=fee,
         account=one.account or "",
         open=one.status in UNDER_WAY,
+        fee_rest=fee_rest,
     )
 
 
-def _moved(row: WalletRowV3, seen: set[str], asset: Asset) -> StatementLine | None:
-    """Make the line of a row; None for what a transfer that is listed says already."""
+def _moved(row: WalletRowV3, today: set[str], asset: Asset) -> StatementLine | None:
+    """Make the line of a row; None for what a transfer of the same day says already."""
     reference, credit = row.reference or "", row.type == CREDIT
-    if not credit and reference in seen:
+    if not credit and reference in today:
         return None
     said = (row.type, f"{row.amount}", f"{row.balance_before}", f"{row.balance_after}", row.date, reference)
     name = hashlib.sha256("\0".join(said).encode()).hexdigest()[:24]
     kind = LineKind.RETURN if credit and reference else LineKind.OTHER
-    return StatementLine(name, kind, _money(row.amount, asset), not credit, moment(WHO, row.date), root(reference))
+    money, rest = _units(row.amount, asset)
+    at = moment(WHO, row.date)
+    return StatementLine(name, kind, Money(money, asset), not credit, at, root(reference), rest=rest)
 
 
 def _balance(rows: Sequence[WalletRowV3], asset: Asset) -> StatementBalance:
     """Say what the wallet held, in whole units: a fee of 26.875 leaves fractions, which are cut off last."""
     opening, closing = rows[0].balance_before, rows[-1].balance_after
     moved = sum((row.amount if row.type == CREDIT else -row.amount for row in rows), Decimal(0))
-    before = _units(opening, asset)
-    return StatementBalance(before, _units(closing, asset), _units(opening + moved, asset) - before)
+    (before, before_rest), (after, after_rest) = _units(opening, asset), _units(closing, asset)
+    return StatementBalance(before, after, _units(opening + moved, asset)[0] - before, before_rest, after_rest)
 
 
 def _newest_first(rows: Sequence[WalletRowV3]) -> bool:
@@ -168,9 +173,8 @@ def _newest_first(rows: Sequence[WalletRowV3]) -> bool:
     return len(rows) > 1 and rows[0].balance_before == rows[1].balance_after
 
 
-def _units(value: Decimal, asset: Asset) -> int:
-    return int(value.scaleb(asset.decimals).to_integral_value(ROUND_FLOOR))
-
-
-def _money(value: Decimal, asset: Asset) -> Money:
-    return Money(_units(value, asset), asset)
+def _units(value: Decimal, asset: Asset) -> tuple[int, int]:
+    """Give whole units, and what is less than one in parts of one."""
+    exact = value.scaleb(asset.decimals)
+    whole = exact.to_integral_value(ROUND_FLOOR)
+    return int(whole), int((exact - whole) * FINE)

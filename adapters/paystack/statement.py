@@ -36,7 +36,7 @@ class PaystackStatement:
             entries = await listed(partial(wire.ledger, text), wire.read_ledger)
             references |= {one.id: one.transfer.reference for one in transfers}
             for entry in entries:
-                if entry.of_transfer and entry.difference > 0 and entry.about not in references:
+                if entry.of_transfer and entry.about not in references:
                     found = wire.read_named(await self._client.read(wire.by_code(entry.about)))
                     references[entry.about] = found.reference if found else ""
             yield _part(begins, transfers, sorted(entries, key=lambda one: one.id), references, assets)

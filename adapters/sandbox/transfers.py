@@ -164,6 +164,8 @@ class SimulatedTransfer:
     charged: bool = False
     ended_at: Millis | None = None
     reversed_at: Millis | None = None
+    shows_fee: bool = True
+    """Whether the gateway's own object of it names what it cost."""
     parent: "SimulatedTransfer | None" = None
     retries: list["SimulatedTransfer"] = field(default_factory=list)
 
@@ -345,6 +347,10 @@ class Transfers:
         self._move_wallet(transfer.order.currency, transfer.order.amount, transfer.reference, "Transfer reversal")
         self._write(transfer, -transfer.order.amount)
         self._tell(transfer)
+
+    def charge_late(self, transfer: SimulatedTransfer, fee: Decimal) -> None:
+        """Take something more for a transfer that was paid long ago: only the wallet's history shows it."""
+        self._move_wallet(transfer.order.currency, -fee, transfer.reference, "Transfer fee")
 
     def retry(self, transfer: SimulatedTransfer, reference: str = "", chosen: Fate | None = None) -> SimulatedTransfer:
         """Try a failed transfer again, as a new one. One that failed for want of funds cannot be tried again so."""

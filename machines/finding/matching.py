@@ -79,6 +79,20 @@ def payment_differs(line: StatementLine, ours: OurPayment, before: Sequence[str]
     return found
 
 
+def late_fee_differs(line: StatementLine, ours: OurPayment, paid: Sequence[StatementLine]) -> list[BooksDiffer]:
+    """Say whether what the rail took later is in our books; `paid` are the payments with all that they cost."""
+    if not ours.paid or ours.open:
+        return []
+    took = sum(one.fee or 0 for one in paid)
+    if took == ours.fee:
+        return []
+    said = "nothing" if ours.fee is None else str(Money(ours.fee, line.amount.asset))
+    says = (
+        f"the rail took {line.amount} more for it later, {Money(took, line.amount.asset)} in all; our books say {said}"
+    )
+    return [BooksDiffer(FindingKind.FEE_DIFFERS, line.amount.units, says, line.rest)]
+
+
 def return_differs(line: StatementLine, ours: OurPayment, left: int) -> list[BooksDiffer]:
     """Say whether money that came back is still paid in our books; `left` payments of it did not come back."""
     if not ours.paid or ours.open or left > 0:

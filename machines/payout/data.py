@@ -352,6 +352,10 @@ class PayoutData:
         charged = dict(self.charged) | {name: fee for name, fee in named.items() if fee}
         return replace(self, charged=tuple(charged.items())) if len(charged) > len(self.charged) else self
 
+    def with_charge(self, name: str, fee: str) -> "PayoutData":
+        """Keep what the rail's statement says that it charged for a payment, unless something said so before."""
+        return self if name in dict(self.charged) else replace(self, charged=(*self.charged, (name, fee)))
+
     def without_payments(self, reference: str) -> "PayoutData":
         """Forget that an attempt was paid: it is proven that it was not, so that a payment of it would be news."""
         gone = (reference, *self.attempt(reference).paid_as)

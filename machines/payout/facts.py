@@ -268,5 +268,13 @@ class Rediscovered(Fact):
         return replace(self, attempts=tuple(replace(one, sealed="") for one in self.attempts))
 
 
+@dataclass(frozen=True, slots=True)
+class FeeNamed(AttemptFact):
+    """The rail's statement names what it charged for a payment whose proof did not."""
+
+    fee: str
+    """As decimal text, in the payout's currency."""
+
+
 PEOPLE: tuple[type[Fact], ...] = (Approved, Declined, Cancelled, Retried, Released, Corrected, Override)
 """What only people say."""

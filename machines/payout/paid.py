@@ -15,6 +15,15 @@ from machines.payout.policy import WATCH_S, PayoutPolicy, spread, watch_s
 SENT_BACK = "the bank sent the money back"
 
 
+def fee_named(record: PayoutRecord, fact: f.FeeNamed) -> Choice:
+    """Keep what the rail's statement says that a payment cost, so that it is posted, unless that was known."""
+    why = f"the rail's statement says that {fact.reference} cost {fact.fee}"
+    if record.state not in (s.COMPLETED, s.CONTRADICTED, s.REVERSED):
+        return noted(why)
+    data = record.data.with_charge(fact.reference, fact.fee)
+    return keep(why, data=data) if data != record.data else wait()
+
+
 def paid(record: PayoutRecord, fact: f.Paid) -> Choice:
     """Complete, whichever attempt was paid; a person must know when anything else was, or may be under way as well."""
     reference, current = fact.reference, record.data.current

@@ -19,6 +19,7 @@ from machines.payout.paid import (
     came_back,
     counts,
     failed_already,
+    fee_named,
     paid,
     paid_after_all,
     paid_already,
@@ -57,7 +58,7 @@ def react(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -
         record = replace(record, data=record.data.with_current(sent=True, unknown=True))
     if isinstance(fact, f.Paid):
         record = replace(record, data=record.data.with_charges((fact.evidence, *fact.also)))
-    decision = _decided(policy, record, fact, now)
+    decision = fee_named(record, fact) if isinstance(fact, f.FeeNamed) else _decided(policy, record, fact, now)
     if unfinished and decision.recorded and decision.data is None:
         decision = decision.but(data=record.data)
     return answer_wish(policy, record, fact, decision, now)

@@ -37,7 +37,8 @@ from payflow.desk.books import Believed, check, faults_of
 from payflow.desk.rails import NOT_OPENED, RailRow, equations_of, opening_of, post_opening, rows_of
 from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
 from payflow.desk.reconcile.reconciler import ReconciledRail, Reconciler
-from payflow.shown import exact
+from payflow.desk.reconcile.wallet_opening import WalletOpening, wallet_openings
+from payflow.shown import exact, fine, utc
 
 HUNDRED = 100
 COLUMNS = ("available", "held", "paid", "funded", "owed")
@@ -152,6 +153,14 @@ def _rails_drawn(rows: Sequence[RailRow]) -> list[Table | str]:
     return [drawn([name, *parts], rows), "", drawn([name, *wallet], rows), ""]
 
 
+def _wallet_says(one: WalletOpening, assets: Assets) -> str:
+    held, went, before = (fine(parts, one.asset, assets) for parts in (one.held, one.went, one.fine))
+    return (
+        f"{one.rail} {one.asset}: the wallet held {held} when its statement begins ({utc(one.begins)}), and {went} had "
+        f"left it until then by our books: {before} came into it before."
+    )
+
+
 async def _open(terminal: Terminal, payflow: Payflow, *, yes: bool) -> Code:
     """Show what the rails' side of an older version's records is, and post it."""
     who = await terminal.acting(payflow)
@@ -159,7 +168,8 @@ async def _open(terminal: Terminal, payflow: Payflow, *, yes: bool) -> Code:
     found = await opening_of(payflow.store)
     rows = rows_of(found.rails, assets)
     if not yes and not terminal.as_json:
-        terminal.tell({}, *_rails_drawn(rows))
+        wallets = await wallet_openings(payflow.store, payflow.parts.reconciler, found.rails)
+        terminal.tell({}, *_rails_drawn(rows), *(_wallet_says(one, assets) for one in wallets))
         rows = []
         terminal.confirm(
             [
@@ -167,10 +177,17 @@ async def _open(terminal: Terminal, payflow: Payflow, *, yes: bool) -> Code:
                 "From then on both sides of the books are compared.",
             ]
         )
-    done = await post_opening(payflow.store, who)
+    done, wallets = await post_opening(payflow.store, payflow.parts.reconciler, who)
     terminal.tell(
-        {"records": done.records, "rails": [json_of(RAIL, one) for one in rows_of(done.rails, assets)]},
+        {
+            "records": done.records,
+            "rails": [json_of(RAIL, one) for one in rows_of(done.rails, assets)],
+            "wallets": [
+                {"rail": one.rail, "asset": one.asset, "before": fine(one.fine, one.asset, assets)} for one in wallets
+            ],
+        },
         *_rails_drawn(rows),
+        *(_wallet_says(one, assets) for one in wallets),
         Text(f"Posted, of {done.records:,} records. Both sides of the books are compared from now on.", "green"),
     )
     return Code.OK

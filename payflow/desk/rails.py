@@ -11,6 +11,8 @@ from typing import NamedTuple
 from machines.core.money import Assets
 from machines.core.rail_share import FINE, REST, RailPart
 from payflow.desk.person import Person
+from payflow.desk.reconcile.reconciler import Reconciler
+from payflow.desk.reconcile.wallet_opening import WalletOpening, open_wallets, wallet_openings
 from payflow.shown import fine, plain
 from payflow.store.accounts import Posting, RailAccount, RailKey
 from payflow.store.ledger import LedgerReport
@@ -132,7 +134,15 @@ async def opening_of(store: Store) -> RailsOpening:
     return await store.opening.preview()
 
 
-async def post_opening(store: Store, person: Person) -> RailsOpening:
-    """Post the rails' side of what an older version left, and have both sides compared from now on."""
+async def post_opening(
+    store: Store, reconciler: Reconciler | None, person: Person
+) -> tuple[RailsOpening, list[WalletOpening]]:
+    """Post the rails' side of what an older version left, and what was in wallets before their statements begin.
+
+    Both sides are compared from then on.
+    """
     async with store.audit.doing(person.name, "open the rails' side", "the books"):
-        return await store.opening.post()
+        done = await store.opening.post()
+        wallets = await wallet_openings(store, reconciler)
+        await open_wallets(store, wallets)
+        return done, wallets

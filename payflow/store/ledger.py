@@ -296,6 +296,15 @@ class Ledger(OverRecords):
         line = f"{asset} {part} {fine}"
         return await self._booked(rail, reference, line, "line", ("", ""), op)
 
+    async def booked(self, rail: str, references: Sequence[str]) -> list[tuple[str, int] | None]:
+        """Say what is booked under references: the part, and how much of it; None under each where nothing is."""
+        if not references:
+            return []
+        space = keys.unique(self._records.owner_shard(rail_account(rail)), f"rail:{rail}")
+        found = await self._link.ask("HMGET", space, *references)
+        lines = [one.decode().split(" ") if one else None for one in found]
+        return [(line[1], int(line[2])) if line else None for line in lines]
+
     async def book_balance(self, rail: str, asset: str, fine: int, at: Millis) -> bool:
         """Book what a rail said that its wallet held, in parts of a unit; False where a balance of later is known.
 

@@ -30,9 +30,10 @@ from payflow.desk.reconcile.lane_payments import compared_lanes, statement_of
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.desk.reconcile.reconciler import Reconciler, reconciler_of
 from payflow.desk.reconcile.repairs import FindingRepairs
+from payflow.desk.reconcile.wallet_opening import open_wallets, wallet_openings
 from payflow.store.accounts import RailAccount
 from payflow.store.registers.tokens import Role
-from tests.chain import GWEI, LANE, OTHER, Anvil, stranger
+from tests.chain import ETHER, GWEI, LANE, OTHER, Anvil, stranger
 from tests.chains.batches import existing, made_contract
 from tests.chains.test_tokens import made_token
 from tests.lanes import USD, Station, open_station, outside, steal
@@ -89,6 +90,8 @@ async def opened(
     clock: FixedClock,
     tokens: dict[str, LaneToken] | None = None,
     pay_many: PayManyContract | None = None,
+    *,
+    opens: bool = True,
 ) -> AsyncIterator[Books]:
     """Open a lane whose clock is the chain's, and read its statement once."""
     newest = await chain.block(await chain.height())
@@ -98,9 +101,10 @@ async def opened(
         books = Books(station, clock)
         await chain.mine(SPAN)  # what stood before is in another part of the statement
         await books.later(2 * DAY)
-        assert await books.kinds() == Counter()
-        opening = (await books.account()).fine(RailPart.WALLET)
-        await station.store.ledger.book(LANE_NAME, "ETH", RailPart.FUNDED, opening, "what was there", "a test")
+        if opens:
+            assert await books.kinds() == Counter()
+            await open_wallets(station.store, await wallet_openings(station.store, books.reconciler))
+            assert (await books.account()).unexplained == 0
         yield books
 
 
@@ -231,6 +235,44 @@ async def test_tokens_are_compared_with_what_they_moved_and_whoever_else_moves_t
         assert set(found) == {(FindingKind.NOT_OURS, -777), (FindingKind.NOT_OURS, 0)}, "and the gas of it, in ether"
         sent = count * 5_000_000 + 777
         assert (await books.account("USDT")).fine(RailPart.WALLET) == held - sent * FINE
+
+
+async def test_a_wallet_that_is_opened_late_knows_what_was_in_it_and_hides_nothing_that_differs(
+    settings: Settings, chain: Anvil, clock: FixedClock
+) -> None:
+    """It paid before anybody read its statement, and since; somebody else used its key, and money came in."""
+    async with opened(settings, chain, clock, opens=False) as books:
+        station = books.station
+        await paid(books, station.payment("p-1"))
+        await chain.mine(SPAN)
+        await books.later(3 * DAY)
+        assert await books.kinds() == Counter()
+        await paid(books, station.payment("p-2"), station.payment("p-3"))
+        await chain.send(OTHER, LANE.address, ODD_WEI)
+        await chain.mine(4)
+        nonce = await chain.nonce(LANE.address)
+        stolen_by = await outside(chain, nonce=nonce, to=stranger(), wei=7 * GWEI)
+        await chain.mine(4)
+        await books.later()
+        assert await books.kinds() == Counter({(FindingKind.NOT_OURS, -7): 1})
+        async with station.worker():  # on no line yet: it is proven by fewer blocks than the statement waits for
+            late = station.payment("p-4")
+            await station.pay(late)
+            await station.until_nonce(nonce + 1, s.SENT)
+        (wallet,) = await wallet_openings(station.store, books.reconciler)
+        assert wallet.fine == 10_000 * ETHER, "what anvil gave it, whatever has left since"
+        await open_wallets(station.store, [wallet])
+        assert await wallet_openings(station.store, books.reconciler) == [], "once"
+        receipt = await chain.rpc("eth_getTransactionReceipt", stolen_by)
+        stolen = 7 * GWEI + int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
+        assert (await books.account()).unexplained == -stolen
+        (record,) = await books.reconciler.findings.all(FindingFilter())
+        await FindingRepairs(station.store, books.reconciler).do(record.id, OTTO, "Otto tried a new wallet")
+        assert (await books.account()).unexplained == 0
+        await paid(books, late)
+        await books.later()
+        assert await books.kinds() == Counter()
+        assert (await books.account()).unexplained == 0
 
 
 async def test_what_the_chain_does_not_show_is_missing_there_and_stops_the_lane(books: Books, chain: Anvil) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,9 @@ class Bank:
     async def adopt(self, rail: str, record: RecordId, since: Millis, word: Word) -> Sequence[Finding]:
         self.known[record] = replace(self.known[PAYOUT], record=record, owner=word.owners[record], at=since)
         return []
+
+    async def learn_fee(self, record: RecordId, fee: str, who: str) -> None:
+        self.known[record] = replace(self.known[record], fee=int(Decimal(fee) * 100))
 
     def is_paid(self, record: RecordId, now: Millis, *, line: str = "", units: int = 5_000) -> None:
         """Pay something in our books three hours ago, and on the statement where a line is named."""

@@ -2,17 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from random import Random
+from typing import Any
 
 import pytest
 
+from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.errors import BadInput
 from machines.core.rail_share import FINE, RailPart
 from machines.finding.data import FindingKind
 from payflow.config import Settings
 from payflow.desk.daily_limits import wrong_figures
+from payflow.desk.reconcile.findings import FindingFilter
 from payflow.desk.reconcile.repairs import FindingRepairs
+from payflow.desk.reconcile.wallet_opening import open_wallets, wallet_openings
+from payflow.store.accounts import RailAccount, RailKey
 from payflow.store.ledger import PostedSums
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.planted import (
@@ -31,7 +37,7 @@ from tests.stories.planted import (
     reconciling,
     resolve_all,
 )
-from tests.stories.town import ANN, open_town
+from tests.stories.town import ANN, Town, open_town
 
 SEED = 20270115
 OF_A_WALLET = (FindingKind.BALANCE_DIFFERS, FindingKind.STATEMENT_GAP)
@@ -161,3 +167,107 @@ async def test_a_waived_finding_stays_waived_and_one_that_comes_back_is_open_aga
         assert (await reconciler.findings.read(by_record[two].id)).state == "OPEN"
         with pytest.raises(BadInput, match="--reason"):
             await reconciler.findings.waive(by_record[two].id, " ", OTTO)
+
+
+def unexplained(town: Town, rails: dict[RailKey, RailAccount]) -> int | None:
+    """What the wallet has beyond what our books say, in parts of a kobo."""
+    return rails[town.settings.payout_rail, "NGN"].unexplained
+
+
+EACH_HISTORY = pytest.mark.parametrize("choice", [v3, paystack], ids=lambda choice: choice.__name__)
+
+
+@EACH_HISTORY
+async def test_what_the_rail_takes_later_is_found_and_booked_to_the_last_bit(
+    settings: Settings, choice: Choice
+) -> None:
+    async with open_town(settings, choice, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        rail = town.settings.payout_rail
+        town.clock.at += 2 * HOUR - town.clock.at % DAY
+        await reconciler.compare(rail)
+        async with town.worker():
+            payout, other = await paid_payouts(town, [1_234, 4_321])
+        await town.time_passes(days=2)
+        assert (await reconciler.compare(rail)).found == ()
+        await open_wallets(town.store, await wallet_openings(town.store, reconciler))
+        assert unexplained(town, await town.store.ledger.rails()) == 0
+        late = Decimal("1.505") if choice is v3 else Decimal("1.50")
+        town.bank.transfers.charge_late(town.transfer(payout), late)
+        await town.time_passes(days=2)
+        for _ in range(2):
+            await reconciler.compare(rail)
+            (record,) = await reconciler.findings.all(FindingFilter())
+            assert (record.data.kind, record.data.record) == (FindingKind.FEE_DIFFERS, payout)
+            assert record.data.fine == int(late * 100 * FINE)
+        (record,) = await reconciler.findings.all(FindingFilter())
+        assert unexplained(town, await town.store.ledger.rails()) == -int(late * 100 * FINE)
+        await FindingRepairs(town.store, reconciler).do(record.id, OTTO, "their letter of May")
+        assert unexplained(town, await town.store.ledger.rails()) == 0
+        town.bank.transfers.charge_late(town.transfer(other), Decimal(5_000))
+        await town.time_passes(days=2)
+        await reconciler.compare(rail)
+        assert await reconciler.findings.all(FindingFilter(kind=FindingKind.FEE_DIFFERS)) == [], "that is no fee"
+
+
+async def test_a_fee_that_only_the_statement_names_is_learned_by_the_payout_and_posted_once(
+    settings: Settings,
+) -> None:
+    """The gateway's own object says nothing of it, when the payout is paid and for ever; then it does."""
+    async with open_town(settings, v3, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        town.clock.at += 2 * HOUR - town.clock.at % DAY
+        await reconciler.compare(RAIL)
+        named: list[SimulatedTransfer] = []
+        place = town.bank.transfers.place
+
+        def without_fee(*order: Any, **more: Any) -> SimulatedTransfer:
+            named.append(place(*order, **more))
+            named[-1].shows_fee = False
+            return named[-1]
+
+        town.bank.transfers.place = without_fee  # type: ignore[method-assign]
+        async with town.worker():
+            (payout,) = await paid_payouts(town, [1_234])
+            assert (await town.record(payout)).data.charged == ()
+            await town.time_passes(days=2)
+            assert (await reconciler.compare(RAIL)).found == ()
+            learned = (await town.record(payout)).data.charged
+            assert [Decimal(fee) for _, fee in learned] == [named[0].fee]
+            await open_wallets(town.store, await wallet_openings(town.store, reconciler))
+            named[0].shows_fee = True
+            await town.time_passes(days=2)
+            await reconciler.compare(RAIL, Millis(town.clock.now() - 9 * DAY))
+        assert (await town.record(payout)).data.charged == learned
+        assert unexplained(town, await town.store.ledger.rails()) == 0
+        books = await town.store.ledger.check()
+        assert books.faults == []
+        assert await reconciler.findings.all(FindingFilter()) == []
+
+
+@EACH_HISTORY
+async def test_a_wallet_that_is_opened_late_leaves_what_is_not_ours_unexplained(
+    settings: Settings, choice: Choice
+) -> None:
+    async with open_town(settings, choice, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        rail = town.settings.payout_rail
+        town.clock.at += 2 * HOUR - town.clock.at % DAY
+        async with town.worker():
+            await paid_payouts(town, [1_111, 2_222])
+            await town.time_passes(days=5)
+            await reconciler.compare(rail)
+            payouts = await paid_payouts(town, [3_333, 4_444])
+        forger = Forger(town, Random(SEED))
+        taken = forger.plant(FindingKind.NOT_OURS, town.transfer(payouts[0]))
+        forger.plant(FindingKind.RETURNED, town.transfer(payouts[1]))
+        await town.time_passes(days=2)
+        await reconciler.compare(rail)
+        (wallet,) = await wallet_openings(town.store, reconciler)
+        await open_wallets(town.store, [wallet])
+        began = town.bank.transfers.history.began_with["NGN"]
+        assert wallet.fine == int(began * 100 * FINE), "what was there before anybody was paid"
+        fee = town.bank.transfers.all[-1].fee
+        back = int(town.transfer(payouts[1]).order.amount * 100 * FINE)
+        expected = back - taken.units * FINE - int(fee * 100 * FINE)
+        assert unexplained(town, await town.store.ledger.rails()) == expected
+        for record in await reconciler.findings.all(FindingFilter()):
+            await FindingRepairs(town.store, reconciler).do(record.id, OTTO, "salaries of May")
+        assert unexplained(town, await town.store.ledger.rails()) == 0

@@ -101,7 +101,7 @@ class V3:
             "currency": order.currency,
             "debit_currency": order.currency,
             "amount": order.amount,
-            "fee": transfer.fee,
+            "fee": transfer.fee if transfer.shows_fee else None,
             "status": self._status(transfer),
             "reference": order.reference,
             "meta": order.meta,

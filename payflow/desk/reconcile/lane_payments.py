@@ -124,6 +124,9 @@ class LanePayments:
                 f"`payflow lane show {self._name}`, settle that, and waive this."
             ) from None
 
+    async def learn_fee(self, record: RecordId, fee: str, who: str) -> None:
+        """Learn nothing: what it cost a payment proves itself."""
+
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _read(self, records: Sequence[RecordId]) -> Mapping[RecordId, Record[Any]]:

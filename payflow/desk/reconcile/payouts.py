@@ -22,7 +22,8 @@ from machines.core.errors import (
 from machines.core.ids import Owner, RecordId, owner_of, parse_id
 from machines.core.lifecycle import By, Position
 from machines.core.money import Asset, Money
-from machines.core.ports import Evidence, Failed, Lists, PaymentKey, Settled, StatementLine, Trace
+from machines.core.ports import Failed, Lists, PaymentKey, Settled, StatementLine, Trace
+from machines.core.rail_share import FINE
 from machines.finding.data import Finding, FindingKind
 from machines.finding.matching import OurPayment
 from machines.payout import facts as f
@@ -103,11 +104,12 @@ class PayoutBooks:
             tuple(one.reference for one in data.attempts),
             tuple(name for one in data.attempts for name in (one.handle, *one.named) if name),
             Money(data.send_units, asset),
-            _fee_of(data.evidence, asset),
+            _fee_of(data, asset),
             self._account(record, paid.sealed if paid and paid.sealed else data.sealed),
             paid=state.position is Position.PAID,
             open=state.may_have_left and not state.final and state.by is By.POLLER,
             at=record.since,
+            fee_rest=_fee_rest(data, asset),
         )
 
     def _account(self, record: PayoutRecord, sealed: str) -> str:
@@ -116,14 +118,27 @@ class PayoutBooks:
         return self._store.seals.account(number, record.amount.asset) if record.amount else ""
 
 
-def _fee_of(evidence: Evidence | None, asset: Asset) -> int | None:
-    """Read what the rail took, as its own object said when it was proven; rounded up, as lines have it."""
-    said = dict(evidence.details).get("fee", "") if evidence else ""
+def _fee_of(data: PayoutData, asset: Asset) -> int | None:
+    """Read what the rail took, as it is posted; rounded up, as lines have it."""
+    fee = _exact_fee(data)
+    return int(fee.scaleb(asset.decimals).to_integral_value(ROUND_CEILING)) if fee is not None else None
+
+
+def _fee_rest(data: PayoutData, asset: Asset) -> int:
+    """Say by how much less than a unit that is rounded up, in parts of one."""
+    exact = (_exact_fee(data) or Decimal(0)).scaleb(asset.decimals)
+    return int((exact - exact.to_integral_value(ROUND_CEILING)) * FINE)
+
+
+def _exact_fee(data: PayoutData) -> Decimal | None:
+    """Give what the rail's own object said when it was proven, or else its statement."""
+    if data.evidence is None:
+        return None
+    said = dict(data.evidence.details).get("fee", "") or dict(data.charged).get(data.evidence.reference, "")
     try:
-        fee = Decimal(said) if said else None
+        return Decimal(said) if said else None
     except InvalidOperation:
         return None
-    return int(fee.scaleb(asset.decimals).to_integral_value(ROUND_CEILING)) if fee is not None else None
 
 
 class PayoutsReconcile:
@@ -189,6 +204,12 @@ class PayoutsReconcile:
         if not traces:
             raise NotPossible(f"{rail} lists nothing of {record}.")
         return [one for one in await self._account_for(rail, record, traces, word) if one.open]
+
+    async def learn_fee(self, record: RecordId, fee: str, who: str) -> None:
+        """Let a payout learn what the statement says that it cost, which its proof did not; both sides post it then."""
+        data = (await revived(self._store, record, "the rail's statement names its fee", who)).data
+        name = data.evidence.reference if data.evidence else data.paid_by
+        await take_in(self._store.records, self._metrics, record, f.FeeNamed(name, fee), who)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask again what went astray: one call of hundreds must not leave a whole reconciliation undone."""

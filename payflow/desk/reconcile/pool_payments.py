@@ -133,6 +133,9 @@ class PoolPayments:
         """Adopt nothing: what a pool paid without us is booked by its own verb."""
         raise NotPossible(f"Our books have forgotten {record}: see `payflow pool rebook`, and waive this.")
 
+    async def learn_fee(self, record: RecordId, fee: str, who: str) -> None:
+        """Learn nothing: what it cost a payment proves itself."""
+
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _of_miner(self, login: str) -> list[PoolRecord]:

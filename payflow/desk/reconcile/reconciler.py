@@ -25,7 +25,7 @@ from machines.core.rail_share import FINE, RailPart
 from machines.finding.acts import FindingActs
 from machines.finding.data import Finding, FindingKind, FindingRecord
 from machines.finding.lifecycle import OPEN
-from machines.finding.matching import BooksDiffer, OurPayment, best, payment_differs, return_differs
+from machines.finding.matching import BooksDiffer, OurPayment, best, late_fee_differs, payment_differs, return_differs
 from payflow.desk.gateways import GatewaySetup
 from payflow.desk.person import Person
 from payflow.desk.reconcile.comparison import Word
@@ -66,6 +66,9 @@ class RailRepairs(Protocol):
 
     async def adopt(self, rail: str, record: RecordId, since: Millis, word: Word) -> Sequence[Finding]:
         """Take in what the rail did for a record that is forgotten; gives what is still open."""
+
+    async def learn_fee(self, record: RecordId, fee: str, who: str) -> None:
+        """Let a record learn what the rail's statement says that it cost, where nothing said so before."""
 
 
 class ComparedRail(NamedTuple):
@@ -243,9 +246,13 @@ class Reconciler:
         found = await self._register.found(rail, [name for name in ids if name != line.id])
         others = [one.line for one in found if one]
         paid = [one for one in others if one.kind is LineKind.PAYMENT]
+        late = _charged_late((*others, line), ours)
         back = Counter(one.reference for one in (*others, line) if one.kind is LineKind.RETURN)
         if line.kind is LineKind.PAYMENT:
-            return payment_differs(line, ours, [one.id for one in paid], _returned((*paid, line), back))
+            whole = _with_late(line, late)
+            return payment_differs(whole, ours, [one.id for one in paid], _returned((*paid, line), back))
+        if line in late:
+            return late_fee_differs(line, ours, [_with_late(one, late) for one in paid])
         known = line.reference in {one.reference for one in paid}
         return return_differs(line, ours, len(paid) - _returned(paid, back)) if known else []
 
@@ -264,6 +271,26 @@ class Reconciler:
             if not why:
                 return await self.findings.read(name)
             return await self.findings.resolved(name, f"matched with {record}: {why}", by.name)
+
+
+def _charged_late(lines: Iterable[StatementLine], ours: OurPayment) -> list[StatementLine]:
+    """Find what the rail took for a payment on a later day than its line is of, which says what it took on its own."""
+    lines = list(lines)
+    days = [one.at // DAY for one in lines if one.kind is LineKind.PAYMENT]
+    if not days:
+        return []
+    took = (one for one in lines if one.kind is LineKind.OTHER and one.out)
+    return [one for one in took if one.at // DAY > min(days) and one.amount.units < ours.amount.units]
+
+
+def _with_late(line: StatementLine, late: Iterable[StatementLine]) -> StatementLine:
+    """Give a line with all that it cost."""
+    fine = sum(one.amount.units * FINE + one.rest for one in late)
+    if not fine:
+        return line
+    exact = (line.fee or 0) * FINE + line.fee_rest + fine
+    fee = -(-exact // FINE)
+    return replace(line, fee=fee, fee_rest=exact - fee * FINE)
 
 
 def _until(ids: Sequence[str], name: str) -> list[str]:
@@ -434,12 +461,20 @@ class _Turn:
             line, ids = found.line, about[ours.record]
             # Of two that pay the same the second is the one too many; of what is not paid here all must be known.
             known = _until(ids, line.id) if ours.paid else ids
+            await self._learn_fee(line, ours)
             for one in await self._reconciler.differences(self._rail, line, ours, known):
                 asset = (ours if one.kind is FindingKind.WRONG_CURRENCY else line).amount.asset.code
                 await self._find(
                     Finding(self._rail, one.kind, line.id, one.says, line.id, ours.record, ours.owner, one.units, asset,
                             line.at, rest=one.rest)
                 )  # fmt: skip
+
+    async def _learn_fee(self, line: StatementLine, ours: OurPayment) -> None:
+        """Let a record learn what it cost where its own proof did not say."""
+        if line.kind is LineKind.PAYMENT and ours.paid and ours.fee is None and line.fee and line.amount == ours.amount:
+            fee = Decimal(line.fee * FINE + line.fee_rest) / FINE
+            exact = fee.scaleb(-line.amount.asset.decimals)
+            await self._reconciler.rails[self._rail].repairs.learn_fee(ours.record, f"{exact.normalize():f}", WHO)
 
     async def _unknown(self, found: MatchedLine, record: RecordId | None) -> None:
         """Name a line that no record of ours is about."""

@@ -98,6 +98,19 @@ class Statements(OverLink):
         found = self._unwrapped(keys.statement(rail), name, await self._link.ask("HGET", keys.statement(rail), name))
         return msgspec.msgpack.decode(found, type=StatementBalance) if found else None
 
+    async def first_balances(self, rail: str) -> dict[str, tuple[Millis, StatementBalance]]:
+        """Give the oldest balance that was read of each wallet, with when its span begins."""
+        first: dict[str, Millis] = {}
+        for name in await self._link.ask("HKEYS", keys.statement(rail)):
+            asset, _, begins = name.decode().rpartition(" ")
+            first[asset] = min(first.get(asset, Millis(int(begins))), Millis(int(begins)))
+        found = {asset: (begins, await self.balance(rail, asset, begins)) for asset, begins in first.items()}
+        return {asset: (begins, one) for asset, (begins, one) in found.items() if one}
+
+    async def since(self, rail: str, at: Millis) -> list[str]:
+        """Name the lines since a time, the oldest first."""
+        return [one.decode() for one in await self._link.ask("ZRANGEBYSCORE", keys.lines_by_time(rail), at, "+inf")]
+
     async def keep_balances(self, rail: str, begins: Millis, balances: Mapping[str, StatementBalance]) -> None:
         """Keep what a wallet held around one span."""
         rows = {f"{asset} {begins}": _ENCODE.encode(one) for asset, one in balances.items()}

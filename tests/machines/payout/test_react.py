@@ -83,6 +83,7 @@ FACTS: tuple[Fact, ...] = (
             *(f.NotPaid(reference, "why", cause=cause) for cause in Cause),
             f.TurnedAway(reference, "our wallet is short"),
             f.CameBack(reference, RECEIPT),
+            f.FeeNamed(reference, "10.75"),
             f.ApprovalsLapsed(reference, ("rita",), "the yes of rita counts no more"),
             Refused("blacklisted", reference),
             LostSight("a time-out", reference),
