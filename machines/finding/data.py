@@ -138,7 +138,10 @@ class Finding:
     def act(self) -> ProposedAct:
         """What is proposed; where nobody has an account here, nothing can be posted to it."""
         act = _KINDS[self.kind].act
-        return ProposedAct.ASK if act is ProposedAct.CORRECT and self.rail.startswith(POOL) else act
+        if act is not ProposedAct.CORRECT or (self.owner and not self.rail.startswith(POOL)):
+            return act
+        booked = self.kind in (FindingKind.AMOUNT_DIFFERS, FindingKind.TWICE) and not self.owner
+        return ProposedAct.BOOK if booked else ProposedAct.ASK
 
     @property
     def advice(self) -> str:
@@ -146,7 +149,11 @@ class Finding:
         if not self.open or self.advised:
             return self.advised * self.open
         kind = _KINDS[self.kind]
-        return kind.advice if self.act is kind.act else "Put it right in the pool's database (`payflow pool audit`)."
+        if self.act is kind.act:
+            return kind.advice
+        if self.rail.startswith(POOL):
+            return "Put it right in the pool's database (`payflow pool audit`)."
+        return "Nobody's account is concerned: take the rail's word for it, or settle it with the rail."
 
     @property
     def scope(self) -> str:

@@ -47,7 +47,7 @@ class RailOfTheBench:
 
     async def parts(self, since: Millis, until: Millis, assets: Assets) -> AsyncIterator[StatementPart]:
         for begins, lines in self.days.items():
-            if since <= begins <= until:
+            if since - DAY < begins <= until:
                 self.read += len(lines)
                 yield StatementPart(begins, tuple(lines))
 

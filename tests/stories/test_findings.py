@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
 
-from adapters.sandbox.transfers import SimulatedTransfer
+from adapters.sandbox.transfers import SimulatedTransfer, TransferState
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.errors import BadInput
 from machines.core.rail_share import FINE, RailPart
@@ -271,3 +272,55 @@ async def test_a_wallet_that_is_opened_late_leaves_what_is_not_ours_unexplained(
         for record in await reconciler.findings.all(FindingFilter()):
             await FindingRepairs(town.store, reconciler).do(record.id, OTTO, "salaries of May")
         assert unexplained(town, await town.store.ledger.rails()) == 0
+
+
+@EACH_HISTORY
+async def test_what_a_rail_says_otherwise_under_the_same_id_or_lists_no_more_is_found(
+    settings: Settings, choice: Choice
+) -> None:
+    """The gateway changes its mind after its lines were read, and compared: nothing differed then."""
+    async with open_town(settings, choice, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        rail, transfers = town.settings.payout_rail, town.bank.transfers
+        town.clock.at += 2 * HOUR - town.clock.at % DAY
+        await reconciler.compare(rail)
+        async with town.worker():
+            dearer, gone, reopened, same = await paid_payouts(town, [1_111, 2_222, 3_333, 4_444])
+        forger = Forger(town, Random(SEED))
+        nobodys = forger.plant(FindingKind.NOT_OURS, town.transfer(same))
+        stranger = transfers.all[-1]
+        await town.time_passes(hours=30)
+        (record,) = (await reconciler.compare(rail)).found
+        await FindingRepairs(town.store, reconciler).do(record.id, OTTO, "salaries of May")
+        assert await reconciler.findings.all(FindingFilter()) == []
+
+        for transfer in (town.transfer(dearer), stranger):
+            transfer.order = replace(transfer.order, amount=transfer.order.amount + 7)
+            transfers.history.of(transfer.reference)[0].amount -= 7
+        transfers.hidden.add(town.reference(gone))
+        transfers.history.forget(town.reference(gone))
+        town.transfer(reopened).state = TransferState.PENDING
+        for _ in range(2):
+            await reconciler.compare(rail)
+            found = await reconciler.findings.all(FindingFilter(rail))
+            assert Counter((one.data.kind, one.data.record, one.data.units) for one in found) == Counter(
+                {
+                    (FindingKind.AMOUNT_DIFFERS, dearer, -700): 1,
+                    (FindingKind.AMOUNT_DIFFERS, "", -700): 1,
+                    (FindingKind.MISSING_THERE, gone, -222_200): 1,
+                    (FindingKind.LATE, reopened, 0): 1,
+                }
+            )
+            for one in found:
+                assert await reconciler.explained(one.data) == ""
+        found = await reconciler.findings.all(FindingFilter(rail))
+        (of_nobody,) = [one for one in found if one.data.kind is FindingKind.AMOUNT_DIFFERS and not one.data.record]
+        await FindingRepairs(town.store, reconciler).do(of_nobody.id, OTTO, "they mended a mistake of theirs")
+        account = (await town.store.ledger.rails())[rail, "NGN"]
+        assert -account.fine(RailPart.FUNDED) == (nobodys.units + 700) * FINE
+
+        transfers.hidden.clear()
+        town.transfer(reopened).state = TransferState.PAID
+        await reconciler.compare(rail)
+        left = await reconciler.findings.all(FindingFilter(rail))
+        explained = {one.data.record: await reconciler.explained(one.data) for one in left}
+        assert {record for record, why in explained.items() if why} == {gone, reopened}

@@ -31,7 +31,7 @@ from payflow.desk.person import Person
 from payflow.desk.reconcile.comparison import Word
 from payflow.desk.reconcile.findings import BALANCES, WHO, FindingFilter, Findings
 from payflow.desk.reconcile.payouts import PayoutBooks, PayoutsReconcile
-from payflow.store.registers.statements import MatchedLine, StatementMark, asset_of
+from payflow.store.registers.statements import ChangedLine, MatchedLine, StatementMark, asset_of
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -222,7 +222,7 @@ class Reconciler:
 
     async def _line_agrees(self, finding: Finding, line: StatementLine, ours: OurPayment) -> str:
         differs = await self.differences(finding.rail, line, ours)
-        if ours.open or any(one.kind is finding.kind for one in differs):
+        if ours.open or line.open or any(one.kind is finding.kind for one in differs):
             return ""
         return f"line {line.id} and {ours.record} say the same"
 
@@ -316,6 +316,12 @@ def reconciler_of(
     return Reconciler(store, Findings(store, metrics), {**rails, **others})
 
 
+def _signed(line: StatementLine) -> int:
+    """Say how a line moves its wallet, in parts of a unit."""
+    fine = line.amount.units * FINE + line.rest
+    return -fine if line.out else fine
+
+
 def _fine(balance: StatementBalance) -> int:
     return balance.closing * FINE + balance.closing_rest
 
@@ -345,6 +351,8 @@ class _Turn:
         self._missing: list[OurPayment] = []
         self.whole = now
         """Up to when the statement is whole."""
+        self._there: set[str] = set()
+        """The lines that were read."""
         self.lines = 0
         self.found: list[FindingRecord] = []
 
@@ -356,12 +364,58 @@ class _Turn:
             await self.take(part)
             self.whole = part.ends or until
             progress(self._rail, since, until, part.begins)
+        await self._lose(statement, since)
+
+    async def _lose(self, statement: RailStatement, since: Millis) -> None:
+        """Forget what the rail lists no more, once it is as old as the rail's own time: that is missing there then.
+
+        One answer that lacks it is no proof: it is asked for once more.
+        """
+        until = Millis(min(self._now - self._patience_ms, self.whole))
+        lost = await self._register.gone(self._rail, since, until, self._there)
+        if not lost:
+            return
+        times = [one.line.at for one in lost]
+        async for part in statement.parts(min(times), max(times), self._store.records.assets):
+            self._there.update(line.id for line in part.lines)
+        lost = [one for one in lost if one.line.id not in self._there]
+        await self._register.forget(self._rail, lost)
+        names = list(dict.fromkeys(RecordId(one.record) for one in lost if one.record))
+        ours = await self._books.payments(names) if names else {}
+        there = await self._register.matched_each(self._rail, names)
+        left = [ours[name] for name, lines in zip(names, there, strict=True) if not lines and name in ours]
+        self._missing += [one for one in left if one.paid]
+
+    async def _changed(self, changed: ChangedLine) -> None:
+        """Name what a rail says otherwise than it did: what is about a record of ours is compared with it once more."""
+        before, line = changed.before.line, changed.line
+        asset = line.amount.asset
+        if line.open and not before.open:
+            says = f"{before.amount} was done as {line.id}, and is under way again"
+            about = changed.before.record
+            await self._find(
+                Finding(self._rail, FindingKind.LATE, line.id, says, line.id, about, "", 0, asset.code, line.at)
+            )
+            return
+        off = _signed(line) - _signed(before)
+        if changed.waits or changed.before.record or not off or before.amount.asset != asset:
+            return
+        units, rest = divmod(off, FINE)
+        says = f"{line.id} was {before.amount} when it was read first, and is {line.amount} now"
+        subject, kind = f"{line.id} was {_signed(before)}", FindingKind.AMOUNT_DIFFERS
+        await self._find(
+            Finding(self._rail, kind, subject, says, line.id, "", "", units, asset.code, line.at, rest=rest)
+        )
 
     async def take(self, part: StatementPart, source: str = "") -> None:
         """Keep one part of a statement."""
         lines = [replace(one, account=self._print(one)) for one in part.lines]
         for first in range(0, len(lines), AT_ONCE):
-            self.lines += len(await self._register.take_in(self._rail, lines[first : first + AT_ONCE], source))
+            taken = await self._register.take_in(self._rail, lines[first : first + AT_ONCE], source)
+            self.lines += len(taken.fresh)
+            for one in taken.changed:
+                await self._changed(one)
+        self._there.update(line.id for line in lines)
         await self._register.keep_balances(self._rail, part.begins, part.balances)
         known = {asset.code for asset in self._store.records.assets}
         for asset, balance in part.balances.items():

@@ -131,13 +131,15 @@ async def _book(store: Store, finding: Finding, why: str) -> None:
     part, reference = RailPart.FUNDED, finding.line
     if finding.kind is FindingKind.FEE_DIFFERS:  # its line pays what a record of ours has posted already
         part, reference = RailPart.FEES, f"fee of {finding.line}"
+    elif finding.kind is not FindingKind.NOT_OURS:
+        reference = f"{finding.kind} {finding.subject}"
     # In other currencies nobody keeps books here, nor of what is in a pool's own.
     if finding.rail.startswith(POOL) or finding.asset not in {asset.code for asset in store.records.assets}:
         return
     book, rail, asset = store.ledger.book, finding.rail, finding.asset
     if finding.fine:
         await book(rail, asset, part, finding.fine, reference, why)
-    found = await store.statements.line(rail, finding.line) if part is RailPart.FUNDED else None
+    found = await store.statements.line(rail, finding.line) if reference == finding.line else None
     if found and found.line.fee:  # of what is nobody's of ours no record posts what it cost
         fee = found.line.fee * FINE + found.line.fee_rest
         await book(rail, asset, RailPart.FEES, fee, f"fee of {finding.line}", why)

@@ -5,7 +5,7 @@ Lines, balances and how far a statement was read are signed: what somebody else 
 because of it, or passed over. Which lines are about a record is said by the lines; the index only leads there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,6 +52,23 @@ class MatchedLine(NamedTuple):
     """The record that it is about; empty where none is known."""
     source: str
     """The file that it came with; empty where the rail was asked."""
+
+
+class ChangedLine(NamedTuple):
+    """A line of which a rail says something else than it said before, under the same id."""
+
+    before: MatchedLine
+    line: StatementLine
+    waits: bool
+    """Whether nothing was said of it yet, so that it counts as it is now."""
+
+
+class TakenIn(NamedTuple):
+    """What came of taking lines in."""
+
+    fresh: list[StatementLine]
+    """Those that are new, or no longer open."""
+    changed: list[ChangedLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +156,20 @@ class Statements(OverLink):
 
     # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def take_in(self, rail: str, lines: Sequence[StatementLine], source: str = "") -> list[StatementLine]:
-        """Keep lines, each once, and give those that are new, or no longer open."""
+    async def take_in(self, rail: str, lines: Sequence[StatementLine], source: str = "") -> TakenIn:
+        """Keep lines, each once; what a rail says now under an id that is known takes the place of what it said."""
         by_id = {line.id: line for line in lines}
         if not by_id:
-            return []
+            return TakenIn([], [])
         known = await self._link.ask("HMGET", keys.lines(rail), *by_id)
-        fresh = []
+        fresh, changed = [], []
         for line, found in zip(by_id.values(), known, strict=True):
             before = self._opened(rail, line.id, found)
             # What a rail itself says counts in place of what a file said of it.
             if before is None or (before.open and not line.open) or (before.source and not source):
                 fresh.append(line)
+            elif before.source == source and _otherwise(before, _row(line)):
+                changed.append((before, line))
         if fresh:
             # First that they are to be looked at: whoever dies between the two reads them once more, and loses none.
             places = [word for one in fresh for word in (one.at, one.id)]
@@ -158,7 +177,51 @@ class Statements(OverLink):
             rows = [word for one in fresh for word in (one.id, self._sealed(rail, one.id, _row(one, source=source)))]
             await self._link.ask("HSET", keys.lines(rail), *rows)
             await self._link.ask("ZADD", keys.lines_by_time(rail), *places)
-        return fresh
+        return TakenIn(fresh, await self._changed(rail, changed))
+
+    async def _changed(self, rail: str, changed: Sequence[tuple[_Row, StatementLine]]) -> list[ChangedLine]:
+        """Keep what is said now, about the same record; it is compared once more."""
+        if not changed:
+            return []
+        waits = await self._link.ask("ZMSCORE", keys.unmatched(rail), *(line.id for _, line in changed))
+        again = [word for before, line in changed if before.record for word in (line.at, line.id)]
+        if again:
+            await self._link.ask("ZADD", keys.unmatched(rail), *again)
+        rows = [
+            (line.id, self._sealed(rail, line.id, _row(line, record=before.record, source=before.source)))
+            for before, line in changed
+        ]
+        await self._link.ask("HSET", keys.lines(rail), *(word for row in rows for word in row))
+        found = [(self._matched(line.id, before), line) for before, line in changed]
+        return [
+            ChangedLine(before, line, score is not None)
+            for (before, line), score in zip(found, waits, strict=True)
+            if before
+        ]
+
+    async def gone(self, rail: str, since: Millis, until: Millis, there: Collection[str]) -> list[MatchedLine]:
+        """Give the payments between two times that the rail said it made, and lists no more."""
+        words = ("ZRANGEBYSCORE", keys.lines_by_time(rail), since, until)
+        ids = [name for one in await self._link.ask(*words) if (name := one.decode()) not in there]
+        found: list[MatchedLine] = []
+        for first in range(0, len(ids), MOST_ASKED):
+            some = await self.found(rail, ids[first : first + MOST_ASKED])
+            found += [one for one in some if one and one.line.kind is LineKind.PAYMENT and not one.source]
+        return [one for one in found if not one.line.open]
+
+    async def forget(self, rail: str, lines: Sequence[MatchedLine]) -> None:
+        """Forget lines that a rail lists no more, as if it had never said them."""
+        records = list(dict.fromkeys(RecordId(one.record) for one in lines if one.record))
+        ids = [one.line.id for one in lines]
+        about = zip(records, await self.matched_each(rail, records), strict=True)
+        left = {record: [one for one in names if one not in ids] for record, names in about}
+        if left:
+            words = [word for record, names in left.items() for word in (record, _ENCODE.encode(names))]
+            await self._link.ask("HSET", keys.matched(rail), *words)
+        if ids:
+            await self._link.ask("ZREM", keys.unmatched(rail), *ids)
+            await self._link.ask("ZREM", keys.lines_by_time(rail), *ids)
+            await self._link.ask("HDEL", keys.lines(rail), *ids)
 
     async def line(self, rail: str, line_id: str) -> MatchedLine | None:
         """Find a line."""
@@ -288,6 +351,16 @@ class Statements(OverLink):
             row.rest, row.fee_rest,
         )  # fmt: skip
         return MatchedLine(line, row.record, row.source)
+
+
+def _otherwise(before: _Row, now: _Row) -> bool:
+    """Whether a line says another thing than it did; when it happened, and its names, may be written otherwise."""
+    same = all(
+        getattr(before, name) == getattr(now, name)
+        for name in ("kind", "asset", "units", "rest", "out", "account", "open")
+    )
+    named = None not in (before.fee, now.fee) and (before.fee, before.fee_rest) != (now.fee, now.fee_rest)
+    return not same or named
 
 
 def asset_of(assets: Assets, code: str) -> Asset:
