@@ -180,8 +180,8 @@ class MonthEnd:
         """Read the postings that were archived; each of them once, though an archive that was cut short has it too."""
         last: dict[int, tuple[int, int]] = {}
         for _, line in archived_lines(self._store, self._archives, POSTING):
-            one, said = msgspec.json.decode(line, type=Posting), msgspec.json.decode(line, type=_Shard).shard
-            shard = self._store.records.owner_shard(one.owner) if said is None else said
+            one = msgspec.json.decode(line, type=_ArchivedPosting)
+            shard = self._store.records.owner_shard(one.owner) if one.shard is None else one.shard
             place = place_of(one.id)
             if place > last.get(shard, (0, 0)):
                 last[shard] = place
@@ -191,7 +191,8 @@ class MonthEnd:
         return _number(units, Money(0, self._store.records.assets[asset]))
 
 
-class _Shard(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class _ArchivedPosting(Posting):
     shard: int | None = None
     """None where an older version wrote it, which knew of accounts of owners alone."""
 

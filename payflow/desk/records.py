@@ -1,7 +1,7 @@
 """What is told of records beside what they are: who moves one on and when, what stops its sends, which moved lately."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from machines.core.clock import SECOND, Millis
@@ -10,6 +10,7 @@ from machines.core.facts import Fact, Reading
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.record import Record
+from machines.transaction.data import owner_of_lane
 from payflow.engine.step import Applied, take_in
 from payflow.shown import span, utc
 from payflow.store.codec import HistoryEvent
@@ -26,6 +27,7 @@ MOST_LOOKED_THROUGH = 500
 SLICE = 100
 REVIVED_BY = "rail"
 COULD_NOT = "could not be asked"
+_LANE = owner_of_lane("")
 
 FactSource: TypeAlias = Fact | Callable[[Any], Awaitable[Fact]]
 """A fact, or what makes one of the record right before it is told."""
@@ -97,6 +99,23 @@ def stopping(record: Record[Any], pauses: Iterable[Pause]) -> list[Pause]:
         if isinstance(name, str) and name:
             scopes |= {f"rail:{name}", f"lane:{name}"}  # a lane is a rail too, and either switch stops it
     return [pause for pause in pauses if pause.scope in scopes]
+
+
+def lane_of(record: Record[Any], coins: Mapping[str, str], bounty_lane: str) -> str:
+    """Name the lane, or the other rail, that a record is paid over; empty where none is.
+
+    `coins` names the lane that pays the miners of each pool.
+    """
+    if record.owner.startswith(_LANE):
+        return record.owner.removeprefix(_LANE)
+    match record.machine:
+        case "pool":
+            return coins.get(record.data.coin, "")
+        case "bounty":
+            return bounty_lane
+        case _:
+            rail = getattr(record.data, "rail", "")
+            return rail if isinstance(rail, str) else ""
 
 
 def is_stuck(lifecycle: Lifecycle, record: Record[Any], now: Millis) -> bool:

@@ -10,11 +10,12 @@ from machines.core.ids import RecordId, parse_id
 from machines.core.ports import Evidence, PaymentKey
 from machines.core.record import Record
 from machines.pool.data import WEI, shannon_of
-from machines.transaction.data import PaymentRecord, owner_of_lane
+from machines.transaction.data import PaymentRecord
 from machines.transaction.ports import Lane, LaneBooks
 from payflow.desk.archive import find, folder_of
 from payflow.desk.receipts import content, signing
 from payflow.desk.receipts.content import CHAIN, OnChain, ReceiptSource
+from payflow.desk.records import lane_of
 from payflow.shown import WEI_DIGITS, iso
 from payflow.store.codec import HistoryEvent
 from payflow.store.macs import Forged
@@ -141,13 +142,7 @@ class Receipts:
             room = self._pools.rooms.get(record.data.coin)
             if room is not None:
                 return await room.paying()
-        match record.machine:
-            case "payout":
-                name = record.data.rail
-            case "payment":
-                name = record.owner.removeprefix(owner_of_lane(""))
-            case _:
-                name = self._store.settings.bounty_lane
+        name = lane_of(record, {}, self._store.settings.bounty_lane)
         lane = self._lanes.lanes.get(name) if self._lanes else None
         if lane is None or self._lanes is None:
             where = "PAYFLOW_POOLS" if record.machine == "pool" else f"PAYFLOW_LANES with the lane {name}"

@@ -12,7 +12,7 @@ from payflow.desk.actions import ActionRequest, Actions, money_line
 from payflow.desk.person import OPERATES
 from payflow.desk.receipts.content import kinds as receipt_kinds
 from payflow.desk.receipts.receipts import Receipts
-from payflow.desk.records import stopping, what_next
+from payflow.desk.records import lane_of, stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.desk.values import LedgerAccount
 from payflow.shown import decimal, utc
@@ -117,7 +117,7 @@ class RecordPage:
         return await self._frame.page(
             visit, "act.html", title=f"{found.action.label}: {stored.record.id}", here="records",
             record=stored.record, offer=found, pays=story.pays(stored.record),
-            explorer=self._board.explorers.get(story.lane_of(stored.record, self._board), ""),
+            explorer=self._board.explorers.get(lane_of(stored.record, self._board.coins, self._board.bounty_lane), ""),
         )  # fmt: skip
 
     def _doing(self, name: str) -> Do:

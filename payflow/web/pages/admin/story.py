@@ -18,8 +18,9 @@ from machines.core.ports import PaymentKey
 from machines.core.record import Record
 from machines.pool import lifecycle as p
 from machines.transaction import lifecycle as t
-from machines.transaction.data import owner_of_lane, payment_id
+from machines.transaction.data import payment_id
 from payflow.desk.receipts.content import CHAIN
+from payflow.desk.records import lane_of
 from payflow.shown import ether as decimal_of_wei
 from payflow.shown import grouped, plain, thousands, utc
 from payflow.store.codec import HistoryEvent
@@ -189,7 +190,6 @@ def _rows(value: Sequence[Any]) -> list[Pairs]:
 MOST_LINKS = 50
 
 _ID = re.compile(r"[a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16}")
-_LANE = owner_of_lane("")
 
 Line = Callable[[Any], str]
 
@@ -236,21 +236,9 @@ class Hash:
     """Where people look at it; empty where nobody said."""
 
 
-def lane_of(record: Record[Any], board: DashboardExtensions) -> str:
-    """Name the lane that a record's transactions are in; empty where there is none."""
-    if record.owner.startswith(_LANE):
-        return record.owner.removeprefix(_LANE)
-    if record.machine == "pool":
-        return board.coins.get(record.data.coin, "")
-    if record.machine == "bounty":
-        return board.bounty_lane
-    rail = getattr(record.data, "rail", "")
-    return rail if isinstance(rail, str) else ""
-
-
 def explorers_of(record: Record[Any], board: DashboardExtensions) -> Mapping[str, str]:
     """Say for each source of evidence where this record's is looked at: lanes are on different chains."""
-    return {**board.explorers, CHAIN: board.explorers.get(lane_of(record, board), "")}
+    return {**board.explorers, CHAIN: board.explorers.get(lane_of(record, board.coins, board.bounty_lane), "")}
 
 
 def link_to(reference: str, explorer: str) -> str:
@@ -305,13 +293,13 @@ def hashes(record: Record[Any], board: DashboardExtensions) -> list[Hash]:
             found = [one.hash for one in data.suspects]
         case _:
             found = []
-    explorer = board.explorers.get(lane_of(record, board), "")
+    explorer = board.explorers.get(lane_of(record, board.coins, board.bounty_lane), "")
     return [Hash(one, link_to(one, explorer)) for one in dict.fromkeys(found) if one]
 
 
 def related(record: Record[Any], board: DashboardExtensions, shards: int) -> list[tuple[str, RecordId]]:
     """List records that belong to it, each with what it is to it; some may not exist yet."""
-    return list(dict.fromkeys(_related(record, lane_of(record, board), shards)))[:MOST_LINKS]
+    return list(dict.fromkeys(_related(record, lane_of(record, board.coins, board.bounty_lane), shards)))[:MOST_LINKS]
 
 
 def _related(record: Record[Any], lane: str, shards: int) -> Iterable[tuple[str, RecordId]]:
