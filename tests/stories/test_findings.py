@@ -16,11 +16,14 @@ from machines.core.rail_share import FINE, RailPart
 from machines.finding.data import FindingKind
 from payflow.config import Settings
 from payflow.desk.daily_limits import wrong_figures
+from payflow.desk.reconcile.checks import compared
 from payflow.desk.reconcile.findings import FindingFilter
 from payflow.desk.reconcile.repairs import FindingRepairs
 from payflow.desk.reconcile.wallet_opening import open_wallets, wallet_openings
+from payflow.store import keys
 from payflow.store.accounts import RailAccount, RailKey
-from payflow.store.ledger import PostedSums
+from payflow.store.ledger import RAILS_OPENED, PostedSums
+from payflow.telemetry.health import Level
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.planted import (
     OTTO,
@@ -324,3 +327,34 @@ async def test_what_a_rail_says_otherwise_under_the_same_id_or_lists_no_more_is_
         left = await reconciler.findings.all(FindingFilter(rail))
         explained = {one.data.record: await reconciler.explained(one.data) for one in left}
         assert {record for record, why in explained.items() if why} == {gone, reopened}
+
+
+async def test_the_doctor_tells_of_a_wallet_that_nobody_opened_and_of_a_statement_that_is_not_read(
+    settings: Settings,
+) -> None:
+    async with open_town(settings, v3, batch_schedule="instant") as town, reconciling(town) as reconciler:
+        every_s = 3600.0
+
+        async def found() -> dict[str, tuple[Level, str]]:
+            checks = await compared(town.store, reconciler, every_s)
+            return {one.name: (one.level, one.finding) for one in checks}
+
+        level, says = (await found())["statements"]
+        assert (level, "flutterwave, never" in says) == (Level.WARN, True)
+        async with town.worker():
+            await paid_payouts(town, [1_111])
+        await town.time_passes(days=2)
+        await reconciler.compare(RAIL)
+        first = await found()
+        assert first["statements"][0] is Level.OK
+        assert (first["both sides"][0], "flutterwave NGN" in first["both sides"][1]) == (Level.WARN, True)
+        await open_wallets(town.store, await wallet_openings(town.store, reconciler))
+        assert (await found())["both sides"][0] is Level.OK
+        town.clock.at = Millis(town.clock.at + 3 * HOUR)
+        level, says = (await found())["statements"]
+        assert (level, "flutterwave, for 3" in says) == (Level.WARN, True)
+        reconciler.rails = {RAIL: reconciler.rails[RAIL]._replace(statement=None)}
+        level, says = (await found())["statements"]
+        assert (level, "finding import" in says) == (Level.WARN, True)
+        await town.store.link.ask("HDEL", keys.META, RAILS_OPENED)
+        assert "payflow ledger --open" in (await found())["both sides"][1]

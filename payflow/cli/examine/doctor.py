@@ -16,6 +16,7 @@ from payflow.cli.terminal import LEVEL_STYLES, Code, Column, Commands, Terminal,
 from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import archive as archives
 from payflow.desk import platforms, readiness
+from payflow.desk.reconcile.checks import compared
 from payflow.desk.requests import BANDS, two_people_from
 from payflow.store import servers
 from payflow.store.embedded import embedded
@@ -191,6 +192,7 @@ async def _store(terminal: Terminal, *, live: bool) -> list[Check]:
         checks.append(first_of("free space", full, (True, Level.OK, said)))
         async with terminal.open() as payflow:
             checks += await _inside(payflow)
+            checks += await compared(payflow.store, payflow.parts.reconciler, settings.reconcile_s)
             if payflow.parts.lanes is not None:
                 from payflow.cli.examine.chains import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 

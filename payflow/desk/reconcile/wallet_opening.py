@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from machines.core.clock import Millis
 from machines.core.ids import RecordId
-from machines.core.ports import LineKind
+from machines.core.ports import LineKind, StatementBalance
 from machines.core.rail_share import FINE, WENT, RailPart
 from machines.finding.matching import OurPayment
 from payflow.desk.reconcile.reconciler import ComparedRail, Reconciler
@@ -41,32 +41,37 @@ class WalletOpening:
         return self.held + self.went
 
 
+async def unopened_wallets(
+    store: Store, reconciler: Reconciler | None
+) -> list[tuple[str, str, Millis, StatementBalance]]:  # fmt: skip
+    """Name each wallet whose statement has balances and that was not opened: rail, asset, and the first balance."""
+    found: list[tuple[str, str, Millis, StatementBalance]] = []
+    known = {asset.code for asset in store.records.assets}
+    for name in reconciler.rails if reconciler else ():
+        first = await store.statements.first_balances(name)
+        assets = sorted(known.intersection(first))
+        done = await store.ledger.booked(name, [_reference(asset) for asset in assets])
+        found += [(name, asset, *first[asset]) for asset, before in zip(assets, done, strict=True) if before is None]
+    return found
+
+
 async def wallet_openings(
     store: Store, reconciler: Reconciler | None, coming: Mapping[RailKey, RailAccount] = MappingProxyType({})
 ) -> list[WalletOpening]:
-    """Work out what is to be posted, of each wallet that has a statement with balances and was not opened yet.
-
-    `coming` is what is about to be posted on the rails' side.
-    """
+    """Work out what is to be posted of each wallet that was not opened; `coming` is on the rails' side by then."""
     found: list[WalletOpening] = []
     accounts = await store.ledger.rails()
     for key, one in coming.items():
         accounts.setdefault(key, RailAccount()).add(one)
-    for name, rail in (reconciler.rails if reconciler else {}).items():
+    for name, asset, begins, balance in await unopened_wallets(store, reconciler):
         mark = await store.statements.mark(name)
-        if mark is None:
-            continue
-        first = await store.statements.first_balances(name)
-        known = {asset.code for asset in store.records.assets}
-        left = {asset: (begins, one) for asset, (begins, one) in first.items() if asset in known}
-        done = await store.ledger.booked(name, [_reference(asset) for asset in left])
-        for (asset, (begins, balance)), before in zip(left.items(), done, strict=True):
-            if before is None:
-                since = await _Since(store, name, rail, asset).sum(begins, mark.begun)
-                account = accounts.get((name, asset), RailAccount())
-                went = sum(map(account.fine, WENT)) - account.fine(RailPart.FUNDED) - since
-                held = balance.opening * FINE + balance.opening_rest
-                found.append(WalletOpening(name, asset, begins, held, went))
+        if mark is None or reconciler is None:
+            continue  # it came as a file: nobody knows what it leaves out
+        since = await _Since(store, name, reconciler.rails[name], asset).sum(begins, mark.begun)
+        account = accounts.get((name, asset), RailAccount())
+        went = sum(map(account.fine, WENT)) - account.fine(RailPart.FUNDED) - since
+        held = balance.opening * FINE + balance.opening_rest
+        found.append(WalletOpening(name, asset, begins, held, went))
     return found
 
 
