@@ -162,3 +162,24 @@ async def compare_with_the_list(town: Town) -> Comparison:
         store.serve([payouts.machine])
         since = Millis(town.clock.now() - 200 * DAY)
         return await compare(store, [payouts.reconcile()], since, OTTO)
+
+
+async def test_a_months_statement_has_what_was_archived_since_as_it_had_before(town: Town, tmp_path: Path) -> None:
+    async with town.worker():
+        payout = await paid(town)
+        month = (await town.ann_sees(payout))["created_at"][:7]
+        before = await statement(town, month)
+        assert sorted(line.split(",")[3] for line in before.splitlines() if payout in line) == ["paid", "requested"]
+        await archived(town, payout, tmp_path / "archive")
+        for file in (tmp_path / "archive").iterdir():
+            file.unlink()  # the archive is elsewhere
+        assert await statement(town, month) == before
+
+
+async def statement(town: Town, month: str) -> str:
+    """What Ann downloads."""
+    headers = {"Authorization": f"Bearer {await town._token('ann')}"}  # noqa: SLF001  (a table is no JSON)
+    place = f"{town.address}/api/provider/statement?month={month}"
+    async with town.session.get(place, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.text()

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from operator import itemgetter
@@ -18,7 +18,7 @@ from machines.core.ids import Owner, parse_id
 from machines.core.lifecycle import Position
 from machines.core.money import NGN, Money
 from machines.payout.data import PayoutRecord
-from machines.payout.lifecycle import LIFECYCLE
+from machines.payout.lifecycle import LIFECYCLE, REQUESTED
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import LOOKS, Caller
 from payflow.desk.providers import AccessScope, ProviderProfiles, claim
@@ -271,24 +271,37 @@ async def _rows(store: Store, owner: Owner, month: range) -> AsyncIterator[Row]:
             money = Money(entry.units, store.records.assets[entry.asset])
             kind, sign = ("clawback", -1) if entry.taken_back else ("earning", 1)
             yield _row(entry.at, kind, entry.id.partition("/")[2], "booked", money, sign)
-    async for record in _payouts(store, owner, month):
+    async for record, moves in _payouts(store, owner, month):
         # The moves that changed where the money was: taken when it was asked for, paid, given back.
         before, money = Position.AVAILABLE, money_of(record)
-        for event in await store.records.history(record.id):
-            after = LIFECYCLE.state(event.state).position or before
-            if after is not before and event.at in month:
+        for at, state in moves:
+            after = LIFECYCLE.state(state).position or before
+            if after is not before and at in month:
                 sign = 1 if after is Position.AVAILABLE else -1 if before is Position.AVAILABLE else 0
-                yield _row(event.at, "payout", record.id, status_of(event.state), money, sign)
+                yield _row(at, "payout", record.id, status_of(state), money, sign)
             before = after
 
 
-async def _payouts(store: Store, owner: Owner, month: range) -> AsyncIterator[PayoutRecord]:
+async def _payouts(
+    store: Store, owner: Owner, month: range
+) -> AsyncIterator[tuple[PayoutRecord, Sequence[tuple[Millis, str]]]]:  # fmt: skip
+    """Give payouts that may have moved in a month, with their moves.
+
+    What is left of one that was archived since says when it was asked for, and how and when it ended: that is all that
+    the balance saw of it.
+    """
+    stubs = {name: stub async for name, stub in store.archive.stubs_of(MACHINE, store.records.owner_shard(owner))}
+    for name, stub in stubs.items():
+        if stub.owner == owner and stub.at >= month.start and stub.since:  # older ones do not say when they ended
+            left = store.records.as_left(name, stub)
+            yield left, [(left.created_at, REQUESTED), (left.since, left.state)]
     place = None
     while True:
         since, until = Millis(month.start - LOOK_BACK_MS), Millis(month.stop)
         found = await store.listing.owned_before(owner, place, since, until, SLICE)
         for place in found:
             if parse_id(place.id)[0] == MACHINE:
-                yield (await store.records.read(place.id)).record
+                events = await store.records.history(place.id)
+                yield (await store.records.read(place.id)).record, [(one.at, one.state) for one in events]
         if len(found) < SLICE:
             return
