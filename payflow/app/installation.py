@@ -118,13 +118,15 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     reconciler = reconciler_of(store, metrics, setups, of_payouts, compared)
 
     def routes() -> "list[web.RouteDef]":
+        from payflow.web.api.findings import FindingsApi  # noqa: PLC0415  (only where the API is served)
         from payflow.web.pages.admin import reconciliation  # noqa: PLC0415  (only where pages are served)
 
         board = dashboard.board_of(settings, lanes, rooms, bounties)
         board = replace(board, issuer=issuer, pages=[reconciliation.page(reconciler, metrics), *board.pages])
+        found = list(FindingsApi(store, reconciler, metrics).endpoints())
         if bounties is None:
-            return paid.routes(board)
-        return [*paid.routes(board, (bounties.endpoints(), [bounties.deliveries()])), *bounties.routes()]
+            return paid.routes(board, also=found)
+        return [*paid.routes(board, (bounties.endpoints(), [bounties.deliveries()]), found), *bounties.routes()]
 
     return Parts(
         (

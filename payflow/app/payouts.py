@@ -1,6 +1,6 @@
 """The payout machine with its rails, its rules and its desk."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +24,7 @@ from payflow.desk.requests import WATCHED, name_rules, payout_policy, risk_thres
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
+from payflow.web.http.endpoints import AnyEndpoint
 from payflow.web.pages.admin.frame import DashboardExtensions
 from payflow.web.routes import Described
 
@@ -79,14 +80,19 @@ class Payouts:
             RegisteredApprovers(self._store),
         )
 
-    def routes(self, more: DashboardExtensions | None = None, described: Described = ((), ())) -> list[web.RouteDef]:
+    def routes(
+        self,
+        more: DashboardExtensions | None = None,
+        described: Described = ((), ()),
+        also: Iterable[AnyEndpoint] = (),
+    ) -> list[web.RouteDef]:
         """List the routes of the API and of the pages.
 
         What other machines add to the dashboard comes with `more`, what they serve for the document with `described`.
         """
         hooks = [setup.hooks for setup in self._setups.values() if setup.hooks]
         return [
-            *api.routes(self.desk, self._settings, self._metrics, hooks, described),
+            *api.routes(self.desk, self._settings, self._metrics, hooks, described, also),
             *api.pages(self.desk, self._settings, self._board(more or DashboardExtensions())),
         ]
 

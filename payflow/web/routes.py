@@ -38,11 +38,12 @@ def routes(
     metrics: Metrics,
     hooks: Iterable[Hooks] = (),
     served_elsewhere: Described = ((), ()),
+    also: Iterable[AnyEndpoint] = (),
 ) -> list[web.RouteDef]:
-    """List every route of the API; the document names what bounties serve as well."""
+    """List every route of the API, with what not every installation has; the document names what bounties serve too."""
     gate = Gate(desk.store, settings)
     receipts = ReceiptsApi(desk, AccessScope(desk))
-    places = [*endpoints(desk), *LoginsApi(desk.store).endpoints(), *receipts.public()]
+    places = [*endpoints(desk), *LoginsApi(desk.store).endpoints(), *receipts.public(), *also]
     deliveries = of_gateways(desk.store, metrics, hooks)
     spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [

@@ -84,6 +84,9 @@ SENT: Mapping[str, Json] = {
     "/replay": {"since": "2026-01-01"},
     "/approve": {"fingerprint": "0" * 24},
     "/reject": {"reason": "no"},
+    "/resolve": {"reason": "no"},
+    "/waive": {"reason": "no"},
+    "/match": {"record": "payout-00-aaaaaaaaaaaaaaaa"},
     "/api/user": {"address": ADDRESS},
     "/release-address": SIGNED | {"address": ADDRESS},
     "/owner": SIGNED | {"address": ADDRESS},
@@ -167,6 +170,13 @@ POST /api/webhook-endpoints/{endpoint}/rotate                401 403 403 200 404
 GET /api/webhook-endpoints/{endpoint}/deliveries             401 403 403 200 404 200 200 200 403 403 401 200 401
 POST /api/webhook-endpoints/{endpoint}/replay                401 403 403 200 404 403 403 200 403 403 401 403 401
 DELETE /api/webhook-endpoints/{endpoint}                     401 403 403 200 404 403 403 404 403 403 401 403 401
+GET /api/reconciliation                                      401 403 403 403 403 200 200 200 403 403 401 200 401
+GET /api/findings                                            401 403 403 403 403 200 200 200 403 403 401 200 401
+GET /api/findings/finding-00-aaaaaaaaaaaaaaaa                401 403 403 403 403 404 404 404 403 403 401 404 401
+POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/resolve       401 403 403 403 403 403 403 404 403 403 401 403 401
+POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/waive         401 403 403 403 403 403 403 404 403 403 401 403 401
+POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/take          401 403 403 403 403 403 403 404 403 403 401 403 401
+POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/match         401 403 403 403 403 403 403 404 403 403 401 403 401
 POST /api/login                                              400 400 400 400 400 400 400 400 400 400 400 400 400
 POST /api/login/answer                                       400 400 400 400 400 400 400 400 400 400 400 400 400
 POST /api/login/end                                          400 400 400 400 400 400 400 400 400 400 400 400 400

@@ -7,6 +7,7 @@ of it is only what a file says, that one person brought.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, Conflict, NotPossible
@@ -26,6 +27,9 @@ from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
+if TYPE_CHECKING:
+    from payflow.desk.steering import Steering
+
 POSTING = "finding posting"
 
 
@@ -44,6 +48,14 @@ class FindingRepairs:
         self._store = store
         self._reconciler = reconciler
         self._findings = reconciler.findings
+
+    async def finding(self, name: RecordId) -> FindingRecord:
+        """Read what is about to be resolved."""
+        return await self._findings.read(name)
+
+    async def takes_two(self, record: FindingRecord) -> bool:
+        """Whether one person is too few."""
+        return await takes_two(self._store, record)
 
     async def preview(self, name: RecordId) -> list[str]:
         """Say what the proposed act would do; raises where there is nothing to do."""
@@ -105,6 +117,17 @@ class FindingRepairs:
             raise NotPossible(f"{left[0].says} {left[0].advice}")
         if finding.rail.startswith(POOL):  # what was put right is in its list, where it is read in a moment
             await self._reconciler.compare(finding.rail, since)
+
+
+async def resolve(
+    repairs: FindingRepairs, steering: "Steering", name: RecordId, by: Person, reason: str = "", owner: str = ""
+) -> str:
+    """Do what is proposed, and say what came of it; what takes two people is put before the second one."""
+    record = await repairs.finding(name)
+    if await repairs.takes_two(record):
+        await steering.propose_posting(name, because(reason), by)
+        return f"{record.amount} is proposed: another operator confirms it."
+    return (await repairs.do(name, by, reason, owner)).said
 
 
 def says(record: FindingRecord) -> list[str]:

@@ -16,7 +16,7 @@ from payflow.desk.person import OPERATES
 from payflow.desk.reconcile.findings import FindingFilter
 from payflow.desk.reconcile.lineage import lineage_of
 from payflow.desk.reconcile.reconciler import Reconciler
-from payflow.desk.reconcile.repairs import FindingRepairs, says, takes_two
+from payflow.desk.reconcile.repairs import FindingRepairs, resolve, says
 from payflow.desk.steering import Steering
 from payflow.shown import amount
 from payflow.telemetry.metrics import Metrics
@@ -105,12 +105,8 @@ class ReconciliationPages:
         for name in _chosen(form):
             record = await self._read(name)
             try:
-                if await takes_two(self._frame.store, record):
-                    await self._steering.propose_posting(record.id, reason, visit.caller.person)
-                    said.append((True, f"{amount(record.amount)} is proposed: another operator confirms it."))
-                else:
-                    done = await self._repairs.do(record.id, visit.caller.person, reason, owner)
-                    said.append((True, done.said))
+                who = visit.caller.person
+                said.append((True, await resolve(self._repairs, self._steering, record.id, who, reason, owner)))
             except PayflowError as error:
                 said.append((False, f"{name}: {error}"))
         return FormDone(_summed(said), self._back(form))
