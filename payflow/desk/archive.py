@@ -277,6 +277,14 @@ async def archived(store: Store, machine: str, folder: Path) -> AsyncIterator[Fo
         )
 
 
+async def left_of(store: Store, machine: str, owner: Owner, since: Millis) -> list[Record[Any]]:
+    """Give an owner's records that were archived since a time, as they were then; older stubs do not say when."""
+    shard = store.records.owner_shard(owner)
+    stubs = {name: stub async for name, stub in store.archive.stubs_of(machine, shard)}
+    wanted = {name: one for name, one in stubs.items() if one.owner == owner and one.at >= since and one.since}
+    return [store.records.as_left(name, stub) for name, stub in wanted.items()]
+
+
 async def find(store: Store, record_id: RecordId, folder: Path) -> Found | None:
     """Find a record that was put away, in the archive that its tombstone names; None where none was put away."""
     tomb = await store.archive.stub(record_id)

@@ -19,6 +19,7 @@ from machines.core.lifecycle import Position
 from machines.core.money import NGN, Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE, REQUESTED
+from payflow.desk.archive import left_of
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import LOOKS, Caller
 from payflow.desk.providers import AccessScope, ProviderProfiles, claim
@@ -290,11 +291,8 @@ async def _payouts(
     What is left of one that was archived since says when it was asked for, and how and when it ended: that is all that
     the balance saw of it.
     """
-    stubs = {name: stub async for name, stub in store.archive.stubs_of(MACHINE, store.records.owner_shard(owner))}
-    for name, stub in stubs.items():
-        if stub.owner == owner and stub.at >= month.start and stub.since:  # older ones do not say when they ended
-            left = store.records.as_left(name, stub)
-            yield left, [(left.created_at, REQUESTED), (left.since, left.state)]
+    for left in await left_of(store, MACHINE, owner, Millis(month.start)):
+        yield left, [(left.created_at, REQUESTED), (left.since, left.state)]
     place = None
     while True:
         since, until = Millis(month.start - LOOK_BACK_MS), Millis(month.stop)
