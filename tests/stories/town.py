@@ -334,11 +334,16 @@ class Town:
         await wait_until(quiet, "everybody has been told everything")
 
     async def until_shop_refused(self, times: int) -> None:
-        """Wait until the shop has refused the last news so often, or nobody tries any more."""
+        """Wait until the last refusal of so many is written down, or nobody tries any more: else time passes before."""
 
         async def done() -> bool:
-            ids = [heard.headers["webhook-id"] for heard in self.shop.heard]
-            return (bool(ids) and ids.count(ids[-1]) >= times) or bool(await self.store.outbox.undelivered())
+            if await self.store.outbox.undelivered():
+                return True
+            message = f"{self.shop.heard[-1].headers['webhook-id']}@shop.settings" if self.shop.heard else ""
+            if not message:
+                return False
+            shard = self.store.records.shard_of(RecordId(message.partition("/")[0]))
+            return int(await self.store.link.ask("HGET", keys.messages(shard), f"{message}#tries") or 0) >= times
 
         await wait_until(done, f"the shop has refused {times} times")
 
