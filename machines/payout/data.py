@@ -176,7 +176,7 @@ class PayoutData:
     waiting_for: str = ""
     """What the rail waits for, such as `approval`; before it is there, the cap of the day that is reached."""
     reason: str = ""
-    """Why it failed, in words for people."""
+    """Why it failed, as the rail says it, for who works here; or why somebody gave it back, in their words."""
     evidence: Evidence | None = None
     paid_by: str = ""
     """The reference of the attempt that is proven paid."""
@@ -200,6 +200,10 @@ class PayoutData:
     """What the rail charged for each payment that is proven, as it wrote it, behind what it calls the payment."""
     file: str = ""
     """Which row of which file it is; empty for one that was asked for by itself."""
+    cause: str = ""
+    """Why it is not paid, by the name that the table of reasons has for it; empty where a person says why."""
+    cause_announced: str = ""
+    """The cause of which the provider heard last: each failure that is one like it is told once."""
 
     @property
     def scope(self) -> str:
@@ -238,6 +242,7 @@ class PayoutData:
             holder=one.holder,
             place=one.place,
             correction=None,
+            cause_announced="",
         )
 
     @property
@@ -367,7 +372,7 @@ class PayoutData:
 
     def next_attempt(self, record_id: RecordId, now: int, **changes: Any) -> "PayoutData":
         """Open an attempt with a reference of its own; one that has not failed goes on under its old reference."""
-        data = replace(self, **_AT_REST, reason="", **changes)
+        data = replace(self, **_AT_REST, reason="", cause="", **changes)
         if data.current and not data.current.failed and data.goes_where(data.current):
             return data
         reference = reference_of(record_id, len(data.attempts) + 1, data.installation)

@@ -17,14 +17,14 @@ class PayoutEvent:
     """What is said of it beyond what is said of each payout."""
 
 
-_BACK = "the money is available again"
+_BACK, _WHY = "the money is available again", ("reason", "reason_code")
 EVENTS: Mapping[str, PayoutEvent] = {
     "received": PayoutEvent(s.REQUESTED, "It was asked for, and people look at it before it is paid."),
     "approved": PayoutEvent(s.APPROVED, "It goes out with the next batch."),
-    "rejected": PayoutEvent(s.REJECTED, f"It will not be paid, and {_BACK}.", ("reason",)),
-    "cancelled": PayoutEvent(s.CANCELLED, f"It was taken back, or given back unpaid, and {_BACK}.", ("reason",)),
+    "rejected": PayoutEvent(s.REJECTED, f"It will not be paid, and {_BACK}.", _WHY),
+    "cancelled": PayoutEvent(s.CANCELLED, f"It was taken back, or given back unpaid, and {_BACK}.", _WHY),
     "completed": PayoutEvent(s.COMPLETED, "It was paid, with proof.", ("reference",)),
-    "failed": PayoutEvent(s.FAILED, "It is proven not paid; the money is still held.", ("reason", "next")),
+    "failed": PayoutEvent(s.FAILED, "It is proven not paid; the money is still held.", (*_WHY, "next")),
     "reversed": PayoutEvent(s.REVERSED, f"It was paid and came back; {_BACK}.", ("reference",)),
     "paid_after_all": PayoutEvent(
         s.CONTRADICTED, "It was given back, and is proven to be paid now: that is taken off what is available.",

@@ -9,6 +9,7 @@ from machines.core.lifecycle import Position
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
+from machines.payout import reasons
 from machines.payout.data import Choice, PayoutRecord, news
 from machines.payout.policy import WATCH_S, PayoutPolicy, spread, watch_s
 
@@ -27,7 +28,9 @@ def fee_named(record: PayoutRecord, fact: f.FeeNamed) -> Choice:
 def paid(record: PayoutRecord, fact: f.Paid) -> Choice:
     """Complete, whichever attempt was paid; a person must know when anything else was, or may be under way as well."""
     reference, current = fact.reference, record.data.current
-    data = record.data.at_rest(evidence=fact.evidence, paid_by=reference, reason="", correction=None, wish=None)
+    data = record.data.at_rest(
+        evidence=fact.evidence, paid_by=reference, reason="", cause="", correction=None, wish=None
+    )
     data = data.with_payments(reference, fact.names)
     both = f"{_several(fact.names)} were paid: paid twice" if fact.also else ""
     if record.data.wish and record.data.is_paid(reference):
@@ -158,7 +161,7 @@ def came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choic
         return keep(
             f"{reference} came back; {first} is still paid", data=replace(data, paid_by=first, also_paid=tuple(others))
         )
-    data = replace(data, evidence=evidence, paid_by="", also_paid=(), reason=SENT_BACK)
+    data = replace(data, evidence=evidence, paid_by="", also_paid=(), reason=SENT_BACK, cause=reasons.SENT_BACK)
     if not counts(record):  # people had put it elsewhere
         return keep(f"{reference}: {SENT_BACK}", data=data, again_s=0 if data.wish else None)
     return move(

@@ -23,7 +23,10 @@ from machines.payout.data import (
     same_person,
     who_asked,
 )
-from machines.payout.unpaid import wanted_back
+from machines.payout.reasons import NO_ACCOUNT, plain
+from machines.payout.unpaid import GATEWAY, wanted_back
+
+ANOTHER = "The other destination was not accepted; please name another one."
 
 # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -48,8 +51,8 @@ def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
 def unpayable(record: PayoutRecord, reason: str, now: Millis) -> Choice:
     """Give the money back, or refuse the other destination; where there is none, a person was called already."""
     if record.state == s.REQUESTED:
-        return wanted_back(record, Wish("reject", "the gateway", reason, now), Proof.NONE)
-    return correction_rejected(record, "the gateway", reason) if record.data.correction else wait()
+        return wanted_back(record, Wish("reject", GATEWAY, reason, now), Proof.NONE)
+    return correction_rejected(record, GATEWAY, reason) if record.data.correction else wait()
 
 
 def with_assessment(data: PayoutData, fact: f.Assessed) -> PayoutData:
@@ -150,13 +153,12 @@ def _correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) ->
 
 
 def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:
+    said, code = (plain(NO_ACCOUNT).text, plain(NO_ACCOUNT).code) if by == GATEWAY else (reason, "")
     return keep(
         f"{by} says no to the other destination: {reason}",
         data=replace(record.data, correction=None, approvals=()),
         again_s=0,
-        messages=news(
-            record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
-        ),
+        messages=news(record, "failed", reason=said, reason_code=code, next=ANOTHER),
     )
 
 

@@ -12,18 +12,13 @@ from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish, news, review_needed
 from machines.payout.policy import WATCH_S, PayoutPolicy, spread, watch_s
+from machines.payout.reasons import NO_ACCOUNT, plain
 
 DEFERRED_S = 300.0
+GATEWAY = "the gateway"
+"""Who refuses what it can never pay."""
 NO_REASON = "the rail gave no reason"
 NOT_PAID = "the rail proves that it was not paid"
-
-NEXT = {
-    Cause.DESTINATION: "Please check where the money should go, and name another account if this one is wrong.",
-    Cause.LIMIT: "A person looks into it; you need not do anything.",
-    Cause.WALLET: "A person looks into it; you need not do anything.",
-    Cause.UNKNOWN: "A person looks into it; please check meanwhile that your account can receive money.",
-}
-"""What a provider may do about a failure."""
 
 
 def not_paid(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
@@ -64,24 +59,24 @@ def _held_for_long(
 
 
 def fail(policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:
+    """Try it again by itself as often as that may help; then tell people, and the provider why, once for each cause."""
     failures = data.failures + 1
-    data = data.at_rest(failures=failures, reason=fact.reason)
+    data = data.at_rest(failures=failures, reason=fact.reason, cause=fact.cause.value)
     if data.wish:
         return move("fail", fact.reason, data=data, again_s=0)
     if fact.retryable and failures <= len(policy.retry_after_s):
-        return move(
-            "fail",
-            fact.reason,
-            data=data,
-            messages=news(
-                record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything."
-            ),
-            again_s=policy.retry_after_s[failures - 1],
-        )
-    data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1))
-    messages = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
+        return move("fail", fact.reason, data=data, again_s=policy.retry_after_s[failures - 1])
+    messages: tuple[Message, ...] = ()
+    if data.cause_announced != data.cause:
+        messages = failed_news(record, data.cause)
+    data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1), cause_announced=data.cause)
     messages = (*messages, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
     return move("fail", fact.reason, data=data, messages=messages, again_s=spread(record, WATCH_S))
+
+
+def failed_news(record: PayoutRecord, cause: str) -> tuple[Message, ...]:
+    said = plain(cause)
+    return news(record, "failed", reason=said.text, reason_code=said.code, next=said.next)
 
 
 def all_proven_unpaid(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
@@ -151,14 +146,16 @@ def given_back(record: PayoutRecord, wish: Wish) -> Choice:
     """Give the money back; where anything was ever attempted, keep an eye on it."""
     rejected = wish.trigger == "reject" and record.state == s.REQUESTED
     trigger = "release" if record.state == s.FAILED else "reject" if rejected else "cancel"
-    data = record.data.at_rest(reason=wish.reason, correction=None, wish=None)
+    cause = NO_ACCOUNT if wish.by == GATEWAY else ""
+    data = record.data.at_rest(reason=wish.reason, cause=cause, correction=None, wish=None)
+    reason, code = (plain(cause).text, plain(cause).code) if cause else (wish.reason, "")
     # What was about to leave may have taken a part of what may leave today, which a look gives back.
     again_s = spread(record, WATCH_S) if data.attempts else 0 if record.state == s.APPROVED else NEVER_S
     return move(
         trigger,
         wish.said,
         data=data,
-        messages=news(record, "rejected" if rejected else "cancelled", reason=wish.reason),
+        messages=news(record, "rejected" if rejected else "cancelled", reason=reason, reason_code=code),
         again_s=again_s,
         unsent=record.state == s.PROCESSING,
     )

@@ -30,6 +30,7 @@ OF_PAYOUTS = {
 """What the data of each event of a payout has."""
 FURTHER = {
     "reason": "Why, in plain words.",
+    "reason_code": "The same for programs; empty where a person says it in words of their own.",
     "next": "What happens next, or what the provider may do.",
     "reference": "The reference of the payment at its rail.",
 }

@@ -8,6 +8,7 @@ from machines.core.clock import Millis
 from machines.core.money import Asset, Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, REQUESTED
+from machines.payout.reasons import reason_of
 from payflow.desk.batches import Schedule
 from payflow.desk.payouts import shown
 from payflow.desk.values import LedgerAccount
@@ -75,9 +76,13 @@ class Payout(ApiResponse):
     note: str
     reason: str
     """Why it failed, or was rejected or cancelled, or that it is being cancelled; empty otherwise."""
+    reason_code: str
+    """The same for programs; empty where a person says it in words of their own."""
     expected_at: Time | None
     """When its batch opens, if no review holds it up; null once it left, and where batches are opened by hand."""
     created_at: Time
+    version: int
+    """It grows with each change: the same that events of it say."""
 
 
 class PayoutsPage(ApiResponse):
@@ -91,7 +96,7 @@ class PayoutsPage(ApiResponse):
 def payout(record: PayoutRecord, expected_at: Millis | None, owner: str) -> Payout:
     """Show a payout, its owner by the name that whoever reads it knows."""
     data, amount = record.data, money_of(record)
-    asked = data.assessed or record.state != REQUESTED
+    asked, (code, words) = data.assessed or record.state != REQUESTED, reason_of(record)
     return Payout(
         id=record.id,
         owner=owner,
@@ -105,10 +110,11 @@ def payout(record: PayoutRecord, expected_at: Millis | None, owner: str) -> Payo
         holder=data.holder or None,
         name_score=data.name_score,
         note=data.note,
-        # What holds up one that is approved is ours to mend, such as an empty wallet; its history tells the staff.
-        reason=CANCELLING if data.wish else "" if record.state == APPROVED else data.reason,
+        reason=CANCELLING if data.wish else words,
+        reason_code="" if data.wish else code,
         expected_at=iso(expected_at) if expected_at is not None else None,
         created_at=iso(record.created_at),
+        version=record.version,
     )
 
 
@@ -152,6 +158,8 @@ class ReviewShown(Payout):
     """Of amount and destination: an approval must show it."""
     asked_by: str
     """Who named the amount and the destination, and so cannot approve them."""
+    rail_says: str
+    """Why it failed, in the rail's own words."""
     findings: list[FindingShown]
     """What the risk rules saw."""
     approvals: list[ApprovalShown]
@@ -178,6 +186,7 @@ def review(record: PayoutRecord, expected_at: Millis | None) -> ReviewShown:
         own_score=data.own_score,
         fingerprint=proposal.fingerprint,
         asked_by=proposal.by,
+        rail_says=data.reason if data.cause else "",
         findings=[FindingShown(code=finding.code, text=finding.text) for finding in data.findings],
         approvals=[
             ApprovalShown(by=approval.by, at=iso(Millis(approval.at)))

@@ -60,11 +60,8 @@ def test_who_bears_the_fee_reads_what_arrives() -> None:
 
 
 def test_a_payout_that_failed_names_the_reason_and_what_comes_next() -> None:
-    by_itself = next(body for body in MESSAGES if body["event"] == "failed" and "by itself" in body["next"])
-    assert "Next: It is tried again by itself; you need not do anything." in written(by_itself)[1]
-    for_a_person = next(body for body in MESSAGES if body["event"] == "failed" and "by itself" not in body["next"])
-    _, text = written(for_a_person)
-    assert "Reason: the account is closed" in text
+    _, text = written(message("failed"))
+    assert "Reason: the bank did not pay it, and did not say why" in text
     assert "The money is still kept for you." in text
     assert "Next: A person looks into it" in text
 

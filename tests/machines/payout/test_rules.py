@@ -15,6 +15,7 @@ from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutRecord, Wish, record_of, reference_of
 from machines.payout.policy import PayoutPolicy
+from machines.payout.reasons import REASONS, reason_of
 from tests.machines.payout.scenes import (
     FIRST,
     ID,
@@ -437,7 +438,7 @@ def test_three_retries_by_themselves_each_with_a_new_reference_then_a_person() -
         now += MINUTE
         decision = decide(record, not_paid(reference_of(ID, number)), now)
         assert decision.trigger == "fail"
-        assert told(decision) == ["failed"]
+        assert told(decision) == [], "nobody need do anything"
         waits.append(decision.again_s)
         record = after(record, not_paid(reference_of(ID, number)), now)
         early = decide(record, f.AllProvenUnpaid(number), now + SECOND)
@@ -455,6 +456,60 @@ def test_three_retries_by_themselves_each_with_a_new_reference_then_a_person() -
     record = after(record, f.Retried("olu"), now)
     assert record.state == s.PROCESSING
     assert record.data.current == Attempt(reference_of(ID, 5), "sealed account")
+
+
+def test_a_provider_hears_of_each_cause_once_and_again_where_the_money_was_to_go_elsewhere() -> None:
+    record = after(processing(failures=3), not_paid(retryable=False))
+    for number, cause, heard in (
+        (2, Cause.UNKNOWN, False),
+        (3, Cause.DESTINATION, True),
+        (4, Cause.DESTINATION, False),
+    ):
+        record = after(record, f.Retried("olu"))
+        fact = not_paid(reference_of(ID, number), retryable=False, cause=cause)
+        assert told(decide(record, fact)) == ["failed"] * heard + ["review_needed"], number
+        record = after(record, fact)
+    assert record.data.as_proposed.cause_announced == ""
+
+
+@pytest.mark.parametrize("cause", [one for one in Cause if one is not Cause.WALLET])
+def test_of_the_gateways_own_words_nothing_reaches_who_waits_for_the_money(cause: Cause) -> None:
+    jargon = "DISBURSE FAILED: A fatal error occured while proccesing your request."
+    asked = payout(s.REQUESTED)
+    for record, fact in (
+        (processing(), not_paid(reason=jargon, retryable=False, cause=cause)),
+        (asked, f.Unpayable(jargon)),
+        (after(payout(s.FAILED, attempts=(failed(),)), f.Corrected("ann", "x", "y", "z")), f.Unpayable(jargon)),
+    ):
+        decision = decide(record, fact)
+        bodies = [one.body for one in decision.messages if one.body.get("event") not in (None, "review_needed")]
+        assert len(bodies) == 2
+        for body in bodies:
+            assert "DISBURSE" not in str(body)
+            assert body["reason_code"] in {one.code for one in REASONS.values()}
+        after_it = after(record, fact)
+        assert "DISBURSE" not in " ".join(reason_of(after_it))
+        if decision.trigger:
+            assert after_it.data.reason == jargon, "who works here reads it"
+
+
+def test_every_cause_that_an_adapter_can_name_has_plain_words() -> None:
+    assert set(Cause) <= REASONS.keys()
+    for one in REASONS.values():
+        assert one.text[0].islower(), "it stands within a sentence"
+        assert not one.text.endswith(".")
+
+
+def test_a_person_who_says_no_is_quoted_and_who_gives_a_failed_one_back_too() -> None:
+    record = after(payout(s.REQUESTED, assessed=True), f.Declined("olu", "the invoice is missing"))
+    assert reason_of(record) == ("", "the invoice is missing")
+    given_back = after(
+        payout(s.FAILED, cause="destination", reason="DISBURSE", attempts=(failed(),)),
+        f.Released("olu", "as asked", proven=True),
+    )
+    assert reason_of(given_back) == ("", "as asked")
+    older = payout(s.FAILED, reason="DISBURSE FAILED", attempts=(failed(),))
+    assert reason_of(older)[0] == "unknown", "what an older version wrote says no cause"
 
 
 def test_the_reason_that_reviewers_read_is_that_of_this_failure() -> None:

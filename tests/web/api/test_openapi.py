@@ -12,6 +12,7 @@ import pytest
 
 from machines.core.clock import Millis
 from machines.core.ids import RecordId
+from machines.payout.reasons import REASONS
 from machines.payout.risk import ProviderHistory
 from payflow.desk.webhooks.events import KINDS, news_of
 from payflow.store.outbox import Post
@@ -128,6 +129,8 @@ def test_every_event_that_a_platform_hears_is_in_the_document_and_on_the_page_fo
     page = (Path(__file__).parents[3] / "deploy/operations/webhooks.md").read_text("utf-8")
     told = dict(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \| (.+) \|$", page, re.MULTILINE))
     assert told == {kind.type: kind.means for kind in KINDS.values()}
+    reasons = dict(re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", page, re.MULTILINE))
+    assert reasons == {one.code: one.text for one in REASONS.values()}
     events = written([])["webhooks"]
     assert {name: one["post"]["summary"] for name, one in events.items()} == told
     said = {f"payout.{body['event']}" for body in MESSAGES if "payout" in body} - {"payout.review_needed"}

@@ -9,6 +9,7 @@ import pytest
 
 from machines.core.errors import BadInput, Rejected
 from machines.core.ports import Destination
+from machines.payout.reasons import NO_ACCOUNT, plain
 from payflow.config import Settings
 from payflow.desk.identity import TokenWish, make_token, rotate_token
 from payflow.desk.payouts import Desk
@@ -52,6 +53,8 @@ async def test_a_request_is_answered_with_what_will_happen_and_holds_the_money(f
         "destination": "044 ••••0031",
         "note": "for August",
         "reason": "",
+        "reason_code": "",
+        "version": 1,
     }
     assert await front.money() == {"availableBalance": "749.50", "held": "250.50", "paid": "0.00", "owed": "0.00"}
 
@@ -62,7 +65,9 @@ async def test_an_approved_payout_is_paid_and_its_provider_sees_it(open_for_busi
     await front.until(made["id"], "COMPLETED")
     seen = (await front.ann("GET", f"/api/provider/payouts/{made['id']}")).body
     asked = {"fee": "10.75", "arrives": "400.00"}
-    assert {**seen, "created_at": ""} == {**made, **asked, "created_at": "", "status": "paid", "expected_at": None}
+    after = {"created_at": "", "status": "paid", "expected_at": None, "version": seen["version"]}
+    assert {**seen, "created_at": ""} == {**made, **asked, **after}
+    assert seen["version"] > made["version"]
     assert (await front.money())["paid"] == "400.00"
     assert list(front.rail.submits.values()) == [1]
 
@@ -215,7 +220,7 @@ async def test_an_account_that_does_not_exist_is_refused_by_the_first_look_with_
         made = await front.requested("100", account=NOBODYS)
         await front.until(made["id"], "REJECTED")
         seen = (await front.ann("GET", f"/api/provider/payouts/{made['id']}")).body
-        assert (seen["status"], seen["reason"]) == ("rejected", "There is no such account.")
+        assert (seen["status"], seen["reason"]) == ("rejected", plain(NO_ACCOUNT).text)
         assert (await front.money())["held"] == "0.00"
 
 
@@ -353,7 +358,7 @@ async def test_a_failed_payout_goes_to_another_account_once_a_reviewer_has_seen_
     made = await front.requested("100", account=BOUNCES)
     await front.until(made["id"], "FAILED")
     failed = (await front.ann("GET", f"/api/payouts/{made['id']}")).body
-    assert (failed["status"], failed["reason"]) == ("failed", "the account is closed")
+    assert (failed["status"], failed["reason"]) == ("failed", plain("").text)
     there = {"destination": {"bank_code": "058", "account_number": GOOD}}
     corrected = await front.ann("POST", f"/api/provider/payouts/{made['id']}/destination", there)
     assert corrected.status == 200

@@ -110,7 +110,11 @@ async def test_a_payout_that_failed_for_good_waits_for_people_who_try_again_or_g
     made = await front.requested("100", account=BOUNCES)
     await front.until(made["id"], "FAILED")
     review = await front.in_review(made["id"])
-    assert (review["status"], review["reason"]) == ("failed", "the account is closed")
+    assert (review["status"], review["reason_code"], review["rail_says"]) == (
+        "failed",
+        "unknown",
+        "the account is closed",
+    )
     again = await front.operator("POST", f"/api/payouts/{made['id']}/retry")
     assert (again.status, again.body["status"]) == (200, "processing")
     await front.until(made["id"], "FAILED")

@@ -37,7 +37,7 @@ async def test_he_sees_his_balance_and_what_became_of_each_payout_in_honest_word
     text = await (await at_the_portal(front)).see()
     for words in (
         "NGN 700.00 available", "200.00 asked for and not paid yet · 100.00 paid so far", "Confirmed as paid.",
-        "It was not paid. The money is still kept for it. The account is closed.",
+        "It was not paid. The money is still kept for it. The bank did not pay it, and did not say why.",
         "We call it paid only when the bank or the chain has confirmed it.",
     ):  # fmt: skip
         assert words in text, words
