@@ -92,7 +92,12 @@ _AMOUNT_SCHEMA: dict[str, Any] = {
 }
 _ALL_SCHEMA: dict[str, Any] = {
     **_AMOUNT_SCHEMA,
-    "anyOf": [*_AMOUNT_SCHEMA["anyOf"], {"const": ALL}, {"type": "null"}],
+    # One shape for all texts: what makes clients of the document cannot tell a constant from other text.
+    "anyOf": [
+        {"type": "string", "pattern": rf"^([0-9]{{1,18}}(\.[0-9]{{1,18}})?|{ALL})$"},
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "null"},
+    ],
     "description": "In the currency's usual unit, best as text; null or `all` for all that is available.",
 }
 

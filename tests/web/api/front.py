@@ -29,7 +29,7 @@ from payflow.desk.batches import Schedule
 from payflow.desk.gateways import FirstLook, Gateway, Hooks
 from payflow.desk.payouts import Desk
 from payflow.desk.requests import two_people_from
-from payflow.engine.dispatcher import Dispatcher
+from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.worker import Worker
 from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role, Tokens
@@ -303,9 +303,9 @@ class Front:
     # ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Let a worker work for as long as the block runs."""
-        handlers = dict.fromkeys(("notify", "webhook", "batch"), self._hear)
+    async def working(self, **more: Handler) -> AsyncIterator[None]:
+        """Let a worker work for as long as the block runs; what it tells is heard here, or as is said."""
+        handlers = dict.fromkeys(("notify", "webhook", "batch"), self._hear) | more
         worker = Worker(self.store, self.settings, self.metrics, Dispatcher(self.store.outbox, self.metrics, handlers))
         running = asyncio.create_task(worker.run())
         try:
