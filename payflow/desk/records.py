@@ -1,7 +1,7 @@
 """What is told of records beside what they are: who moves one on and when, what stops its sends, which moved lately."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from machines.core.clock import SECOND, Millis
@@ -138,13 +138,13 @@ async def revived(store: Store, record_id: RecordId, why: str, who: str = REVIVE
 
 
 async def owned_page(
-    store: Store, owner: Owner, after: ListCursor | None, fits: Callable[[Record[Any]], bool], limit: int,
+    store: Store, owners: Sequence[Owner], after: ListCursor | None, fits: Callable[[Record[Any]], bool], limit: int,
     *, since: Millis | None = None, until: Millis | None = None,
 ) -> tuple[list[Record[Any]], ListCursor | None]:  # fmt: skip
     """Give one page of those that fit, the newest first, and the place behind which the next one begins; None: none."""
     place, found = after, list[Record[Any]]()
     for _ in range(MOST_LOOKED_THROUGH // SLICE):
-        places = await store.listing.owned_before(owner, place, since, until, SLICE)
+        places = await store.listing.owned_before(owners, place, since, until, SLICE)
         read = {one.record.id: one.record for one in await store.records.readable(place.id for place in places)}
         for place in places:
             if place.id in read and fits(read[place.id]):

@@ -350,6 +350,13 @@ KEYS = (
         "profile, swap",
         "the desk, risk rules",
     ),
+    providers := Key(
+        "{pf:SS}:providers:<platform>",
+        "zset",
+        "each owner that a platform ever spoke for, all of score 0; whether it still does says their profile",
+        "the desk",
+        "platforms, staff",
+    ),
     setting := Key(
         "{pf:SS}:setting:<name>",
         "hash",

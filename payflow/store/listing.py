@@ -145,15 +145,27 @@ class Listing(OverRecords):
         return found[:limit]
 
     async def owned_before(
-        self, owner: Owner, place: ListCursor | None, since: Millis | None, until: Millis | None, limit: int
+        self, owners: Sequence[Owner], place: ListCursor | None, since: Millis | None, until: Millis | None, limit: int
     ) -> list[ListCursor]:
-        """List so many of an owner's records made before a place, and between two times (the second excluded)."""
+        """List so many records of some owners made before a place, and between two times (the second excluded)."""
         newest = f"({until}" if until is not None else "+inf"
         if place is not None and (until is None or place.at < until):
             newest = str(place.at)
         oldest = str(since) if since is not None else "-inf"
-        key = keys.owned(self._records.owner_shard(owner), owner)
-        return await self._behind([key], place, limit, (newest, oldest), oldest_first=False)
+        names = [keys.owned(self._records.owner_shard(owner), owner) for owner in owners]
+        if len(names) > limit:
+            names = await self._with_newest(names, place, (newest, oldest), limit)
+        return await self._behind(names, place, limit, (newest, oldest), oldest_first=False)
+
+    async def _with_newest(
+        self, names: list[str], place: ListCursor | None, bounds: tuple[str, str], limit: int
+    ) -> list[str]:
+        """Name the indexes in which the newest of all are: so many as are wanted, and those that the place is in."""
+        commands = [("ZREVRANGEBYSCORE", name, *bounds, "WITHSCORES", "LIMIT", 0, 1) for name in names]
+        answers = await self._link.pipeline(commands)
+        first = [(int(score), name) for name, answer in zip(names, answers, strict=True) for _, score in scored(answer)]
+        tied = {name for score, name in first if place is not None and score == place.at}
+        return [*tied, *(name for _, name in heapq.nlargest(limit, (one for one in first if one[1] not in tied)))]
 
     async def failing(self, until: Millis, limit: int = PAGE) -> tuple[int, list[FailingRecord]]:
         """Count the records whose looks have failed since this time or longer, and list those that do so longest."""

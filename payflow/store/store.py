@@ -44,7 +44,7 @@ from payflow.store.registers.earnings import Earnings
 from payflow.store.registers.passkeys import Passkeys
 from payflow.store.registers.persons import Persons
 from payflow.store.registers.platforms import PlatformGrants
-from payflow.store.registers.profiles import Profiles
+from payflow.store.registers.profiles import INDEXED, Profiles
 from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.registers.statements import Statements
@@ -449,7 +449,7 @@ async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, 
     }
     made = [await link.ask("HSETNX", keys.META, name, value) for name, value in fresh.items()]
     if all(made):
-        await link.ask("HSET", keys.META, "platforms_limited", 1, "two_people", 1, RAILS_OPENED, 1)
+        await link.ask("HSET", keys.META, "platforms_limited", 1, "two_people", 1, RAILS_OPENED, 1, INDEXED, 1)
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
     if int(meta["schema"]) > keys.SCHEMA:
         raise StoreUnfit(

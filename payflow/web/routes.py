@@ -16,6 +16,7 @@ from payflow.web.api.account import AccountsApi
 from payflow.web.api.logins import LoginsApi
 from payflow.web.api.methods import MethodsApi
 from payflow.web.api.openapi import PLACE, document
+from payflow.web.api.platform import PlatformApi
 from payflow.web.api.provider import ProviderApi
 from payflow.web.api.receipts import ReceiptsApi
 from payflow.web.api.review import ReviewsApi
@@ -66,7 +67,9 @@ def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = No
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
     scope = AccessScope(desk)
-    for room in (MethodsApi, ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, TroubleApi, WebhookEndpointsApi):
+    for room in (
+        MethodsApi, ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, TroubleApi, WebhookEndpointsApi, PlatformApi,
+    ):  # fmt: skip
         yield from room(desk, scope).endpoints()
 
 

@@ -162,6 +162,10 @@ GET /api/trouble                                             401 403 403 403 403
 GET /api/reviews                                             401 403 403 403 403 200 200 200 403 403 401 200 401
 POST /api/reviews/{payout}/approve                           401 403 403 403 403 409 403 403 403 403 401 403 401
 POST /api/reviews/{payout}/reject                            401 403 403 403 403 409 403 403 403 403 401 403 401
+GET /api/platform/payouts?platform=shop                      401 403 403 200 400 200 200 200 403 403 401 200 401
+GET /api/platform/payouts/totals?platform=shop               401 403 403 200 400 200 200 200 403 403 401 200 401
+GET /api/platform/providers?platform=shop                    401 403 403 200 400 200 200 200 403 403 401 200 401
+GET /api/platform/balances?platform=shop                     401 403 403 200 400 200 200 200 403 403 401 200 401
 GET /api/webhook-endpoints                                   401 403 403 200 200 200 200 200 403 403 401 200 401
 POST /api/webhook-endpoints                                  401 403 403 201 201 403 403 403 403 403 401 403 401
 GET /api/webhook-endpoints/{endpoint}                        401 403 403 200 404 200 200 200 403 403 401 200 401

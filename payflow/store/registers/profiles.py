@@ -1,6 +1,8 @@
 """Providers: whether they are verified, where to tell them things, where their money usually goes."""
 
+import heapq
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,6 +19,9 @@ from payflow.store.macs import Forged, UnknownKey
 from payflow.store.row_list import Row
 from payflow.store.scripts import PROFILE, SWAP
 from payflow.store.seals import Seals
+
+INDEXED = "providers_indexed"
+"""Whether it is written down whom each platform speaks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +114,35 @@ class Profiles:
             after.details_changed_at,
             after.checked_by_us,
         )
+        if after.platform:
+            # First: a name too many in the index is passed over by whoever reads it, one that is missing is missed.
+            index = keys.providers(shard_for(after.owner, self._shards), after.platform)
+            await self._link.ask("ZADD", index, 0, after.owner)
         version = await self.put("provider", before.owner, before.version, row, now, messages)
         if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")
         return replace(after, version=version)
+
+    async def spoken_for(self, platform: str, after: str, limit: int) -> list[Owner]:
+        """Name so many owners that a platform may speak for, in the order of their names, behind one of them."""
+        if not await self._link.ask("HEXISTS", keys.META, INDEXED):
+            await self._index()
+        behind = f"({after}" if after else "-"
+        names = [keys.providers(shard, platform) for shard in range(self._shards)]
+        found = await self._link.pipeline([("ZRANGEBYLEX", name, behind, "+", "LIMIT", 0, limit) for name in names])
+        return [Owner(one.decode()) for one in heapq.nsmallest(limit, (one for some in found for one in some))]
+
+    async def _index(self) -> None:
+        """Write down whom the platforms of a store speak for that an older version filled; once."""
+        for shard in range(self._shards):
+            begins = keys.provider(shard, "")
+            async for key in self._link.keys(keys.provider(shard, "*")):
+                owner = Owner(key.removeprefix(begins))
+                with suppress(Forged, UnknownKey):
+                    platform = (await self.read(owner)).platform
+                    if platform:
+                        await self._link.ask("ZADD", keys.providers(shard, platform), 0, owner)
+        await self._link.ask("HSET", keys.META, INDEXED, 1)
 
     async def reseal(self, owner: Owner) -> bool:
         """Seal a profile anew where it needs it; False where it does not. Its version stays: it says the same."""

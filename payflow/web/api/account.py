@@ -296,7 +296,7 @@ async def _payouts(
     place = None
     while True:
         since, until = Millis(month.start - LOOK_BACK_MS), Millis(month.stop)
-        found = await store.listing.owned_before(owner, place, since, until, SLICE)
+        found = await store.listing.owned_before([owner], place, since, until, SLICE)
         for place in found:
             if parse_id(place.id)[0] == MACHINE:
                 events = await store.records.history(place.id)

@@ -270,7 +270,7 @@ class ProviderApi:
         """Give one page of an owner's payouts."""
         states = STATES[asked.status] if asked.status else None
         found, following = await owned_page(
-            self._store, owner, list_cursor(asked.cursor),
+            self._store, [owner], list_cursor(asked.cursor),
             lambda one: one.machine == MACHINE and (states is None or one.state in states), asked.limit,
             since=asked.since, until=asked.until,
         )  # fmt: skip

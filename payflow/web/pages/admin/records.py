@@ -149,7 +149,7 @@ class RecordsPage:
             owners = await owners_called(store, asked.text)
         except BadInput:
             return [], None
-        pages = [await owned_page(store, owner, asked.after, asked.fits, SHOWN) for owner in owners]
+        pages = [await owned_page(store, [owner], asked.after, asked.fits, SHOWN) for owner in owners]
         if len(pages) == 1:
             return pages[0]
         found = sorted((one for page, _ in pages for one in page), key=lambda one: one.created_at, reverse=True)
@@ -238,7 +238,7 @@ def by_login(store: Store, coins: Sequence[str]) -> Search:
         found: list[ListCursor] = []
         for coin in coins:
             owner = owner_of_login(coin, text.lower())
-            found += await store.listing.owned_before(owner, None, None, None, OF_ONE)
+            found += await store.listing.owned_before([owner], None, None, None, OF_ONE)
         return [place.id for place in sorted(found, key=lambda place: place.at, reverse=True)]
 
     return Search("login", find)
@@ -260,7 +260,7 @@ def by_bounty(store: Store) -> Search:
         ]
         found: list[RecordId] = []
         for owner in (one.owner for one in repositories if one.data.name.casefold() == name):
-            places = await store.listing.owned_before(owner, None, None, None, MOST_BOUNTIES)
+            places = await store.listing.owned_before([owner], None, None, None, MOST_BOUNTIES)
             read = [one.record for one in await store.records.readable(place.id for place in places)]
             found += [one.id for one in read if one.machine == BOUNTY and number in (0, one.data.place.number)]
         return found
