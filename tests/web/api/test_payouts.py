@@ -51,6 +51,8 @@ async def test_a_request_is_answered_with_what_will_happen_and_holds_the_money(f
         "arrives": None,
         "method": "bank",
         "destination": "044 ••••0031",
+        "holder": None,
+        "name_score": None,
         "note": "for August",
         "reason": "",
         "reason_code": "",
@@ -66,6 +68,7 @@ async def test_an_approved_payout_is_paid_and_its_provider_sees_it(open_for_busi
     seen = (await front.ann("GET", f"/api/provider/payouts/{made['id']}")).body
     asked = {"fee": "10.75", "arrives": "400.00"}
     after = {"created_at": "", "status": "paid", "expected_at": None, "version": seen["version"]}
+    after |= {"holder": seen["holder"], "name_score": seen["name_score"]}
     assert {**seen, "created_at": ""} == {**made, **asked, **after}
     assert seen["version"] > made["version"]
     assert (await front.money())["paid"] == "400.00"
