@@ -93,6 +93,15 @@ async def test_operators_do_what_is_proposed_and_a_posting_waits_for_a_second_on
     assert "RESOLVED" in await visitor.see("reconciliation?over=yes")
 
 
+async def test_what_cannot_be_done_is_refused_and_looks_like_no_success(visitor: Visitor, desk: Reconciler) -> None:
+    await visitor.come("otto", Role.OPERATOR)
+    name = await named(desk, "not ours")
+    await visitor.see(f"reconciliation/{name}")
+    assert await visitor.send("reconciliation/resolve", id=name) == 409
+    assert "Say what it was" in visitor.text
+    assert (await desk.findings.read(RecordId(name))).state == "OPEN"
+
+
 async def test_several_are_done_at_once_and_each_that_cannot_be_is_named(visitor: Visitor, desk: Reconciler) -> None:
     await visitor.come("otto", Role.OPERATOR)
     await visitor.see("reconciliation")

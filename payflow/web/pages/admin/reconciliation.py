@@ -18,7 +18,7 @@ from payflow.desk.reconcile.lineage import lineage_of
 from payflow.desk.reconcile.reconciler import Reconciler
 from payflow.desk.reconcile.repairs import FindingRepairs, resolve, says
 from payflow.desk.steering import Steering
-from payflow.shown import amount
+from payflow.shown import amount, grouped
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
@@ -101,13 +101,15 @@ class ReconciliationPages:
     async def resolve(self, visit: Visit, form: Form) -> FormDone:
         """Do what is proposed, for one or for all that were ticked; what takes two people is put before the second."""
         reason, owner = _text(form, "reason"), _text(form, "owner")
-        said = []
-        for name in _chosen(form):
+        chosen, said = _chosen(form), []
+        for name in chosen:
             record = await self._read(name)
             try:
                 who = visit.caller.person
                 said.append((True, await resolve(self._repairs, self._steering, record.id, who, reason, owner)))
             except PayflowError as error:
+                if len(chosen) == 1:
+                    raise  # it is refused, as any other act is
                 said.append((False, f"{name}: {error}"))
         return FormDone(_summed(said), self._back(form))
 
@@ -161,7 +163,7 @@ def _sums(found: Sequence[FindingRecord]) -> str:
         if one.amount is not None:
             code = one.amount.asset.code
             sums[code] = sums[code] + one.amount if code in sums else one.amount
-    return ", ".join(amount(sums[code]) for code in sorted(sums))
+    return ", ".join(grouped(sums[code]) for code in sorted(sums))
 
 
 def _chosen(form: Form) -> list[str]:
