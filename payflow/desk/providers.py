@@ -53,9 +53,15 @@ class AccessScope:
         except BadInput:
             raise missing from None
         record = await self._desk.payout(payout_id, caller.owner)
-        if caller.role is Role.PLATFORM and (await self._profiles.read(record.owner)).platform != caller.of:
+        if not await self.sees(caller, record.owner):
             raise missing
         return record
+
+    async def sees(self, caller: Caller, owner: Owner) -> bool:
+        """Whether what is of an owner exists for a caller."""
+        if caller.role is Role.PLATFORM:
+            return (await self._profiles.read(owner)).platform == caller.of
+        return caller.owner in (None, owner)
 
     async def owner(self, caller: Caller, asked: str | None) -> Owner:
         """Tell whose money a request is about."""

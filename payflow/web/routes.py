@@ -16,6 +16,7 @@ from payflow.web.api.account import AccountsApi
 from payflow.web.api.logins import LoginsApi
 from payflow.web.api.methods import MethodsApi
 from payflow.web.api.openapi import PLACE, document
+from payflow.web.api.payout_files import PayoutFilesApi
 from payflow.web.api.platform import PlatformApi
 from payflow.web.api.provider import ProviderApi
 from payflow.web.api.receipts import ReceiptsApi
@@ -69,6 +70,7 @@ def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     scope = AccessScope(desk)
     for room in (
         MethodsApi, ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi, TroubleApi, WebhookEndpointsApi, PlatformApi,
+        PayoutFilesApi,
     ):  # fmt: skip
         yield from room(desk, scope).endpoints()
 

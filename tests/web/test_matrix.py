@@ -87,6 +87,7 @@ SENT: Mapping[str, Json] = {
     "aaaa/resolve": {"reason": "no"},
     "aaaa/waive": {"reason": "no"},
     "aaaa/match": {"record": "payout-00-aaaaaaaaaaaaaaaa"},
+    "/leave-out": {"rows": "3"},
     "/api/user": {"address": ADDRESS},
     "/release-address": SIGNED | {"address": ADDRESS},
     "/owner": SIGNED | {"address": ADDRESS},
@@ -181,6 +182,14 @@ POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/resolve       401 403 403 403 403
 POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/waive         401 403 403 403 403 403 403 404 403 403 401 403 401
 POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/take          401 403 403 403 403 403 403 404 403 403 401 403 401
 POST /api/findings/finding-00-aaaaaaaaaaaaaaaa/match         401 403 403 403 403 403 403 404 403 403 401 403 401
+POST /api/payout-files?owner=ann                             401 200 403 200 404 403 403 200 403 403 401 403 401
+GET /api/payout-files?owner=ann                              401 200 403 200 404 200 200 200 403 403 401 200 401
+GET /api/payout-files/disbursement-00-aaaaaaaaaaaaaaaa       401 404 404 404 404 404 404 404 404 404 401 404 401
+GET /api/payout-files/disbursement-00-aaaaaaaaaaaaaaaa/results 401 404 404 404 404 404 404 404 404 404 401 404 401
+POST /api/payout-files/disbursement-00-aaaaaaaaaaaaaaaa/approve 401 403 403 403 403 404 403 403 403 403 401 403 401
+POST /api/payout-files/disbursement-00-aaaaaaaaaaaaaaaa/leave-out 401 403 403 403 403 404 403 403 403 403 401 403 401
+POST /api/payout-files/disbursement-00-aaaaaaaaaaaaaaaa/reject 401 403 403 403 403 404 403 403 403 403 401 403 401
+POST /api/payout-files/disbursement-00-aaaaaaaaaaaaaaaa/cancel 401 404 404 404 404 403 403 404 404 404 401 403 401
 POST /api/login                                              400 400 400 400 400 400 400 400 400 400 400 400 400
 POST /api/login/answer                                       400 400 400 400 400 400 400 400 400 400 400 400 400
 POST /api/login/end                                          400 400 400 400 400 400 400 400 400 400 400 400 400
@@ -288,6 +297,14 @@ GET /admin/proposals                                         303 403 403 403 403
 POST /admin/proposals/confirm                                401 403 403 403 403 409 403 409 403 403 401 403 401
 POST /admin/proposals/decline                                401 403 403 403 403 409 403 409 403 403 401 403 401
 POST /admin/proposals/sign-off                               401 403 403 403 403 403 403 404 403 403 401 403 401
+GET /admin/files                                             303 403 403 403 403 200 200 200 403 403 303 200 303
+GET /admin/files/none                                        303 403 403 403 403 404 404 404 403 403 303 404 303
+GET /admin/files/none/results.csv                            303 403 403 403 403 404 404 404 403 403 303 404 303
+POST /admin/files/upload                                     401 403 403 403 403 403 403 400 403 403 401 403 401
+POST /admin/files/none/approve                               401 403 403 403 403 404 403 403 403 403 401 403 401
+POST /admin/files/none/leave-out                             401 403 403 403 403 404 403 403 403 403 401 403 401
+POST /admin/files/none/reject                                401 403 403 403 403 404 403 403 403 403 401 403 401
+POST /admin/files/none/cancel                                401 403 403 403 403 403 403 404 403 403 401 403 401
 GET /admin/batches                                           303 403 403 403 403 200 200 200 403 403 303 200 303
 GET /admin/batches/none                                      303 403 403 403 403 404 404 404 403 403 303 404 303
 GET /admin/ledger                                            303 403 403 403 403 200 200 200 403 403 303 200 303

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
+from adapters.payout_files.rows import MOST_BYTES as LARGEST
 from adapters.payout_files.rows import RawRow
 from machines.core.errors import BadAmount, PayflowError
 from machines.core.ids import Owner, derived_id
@@ -20,6 +21,8 @@ from payflow.desk.requests import PARTS, refuse_bad_line
 from payflow.store.registers.payout_files import FileRow, RedRow
 
 LONGEST_NOTE, LONGEST_REFERENCE = 140, 100
+MOST_BYTES = LARGEST
+"""Of a file."""
 KNOWN: Mapping[str, str] = {
     "amount": "how much, as 1250.50",
     "currency": "its currency, as NGN",

@@ -16,6 +16,7 @@ from payflow.web.http.endpoints import ANYBODY, JSON, KEY, LONGEST_KEY, AnyEndpo
 Json = dict[str, Any]
 
 PLACE = "/api/openapi.json"
+_WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _REF = "#/components/schemas/{model}"
 
 # What every place may answer, for the reasons in the words beside it.
@@ -101,12 +102,15 @@ def _operation(endpoint: AnyEndpoint) -> Json:
     if endpoint.takes_body:
         needed = any(part.is_required() for part in endpoint.body.model_fields.values())
         says["requestBody"] = {"required": needed, "content": {JSON: {"schema": _ref(endpoint.body)}}}
+    if endpoint.takes_file:
+        kinds = ("text/csv", _WORKBOOK, "application/x-ndjson", "application/octet-stream")
+        says["requestBody"] = {"required": True, "content": {one: {"schema": {}} for one in kinds}}
     if endpoint.roles == ANYBODY:
         says["security"] = []
     everywhere = (
         _EVERYWHERE if endpoint.roles else {one: why for one, why in _EVERYWHERE.items() if one not in _AUTHENTICATION}
     )
-    refusals = everywhere | (_WITH_BODY if endpoint.takes_body else {}) | {
+    refusals = everywhere | (_WITH_BODY if endpoint.takes_body or endpoint.takes_file else {}) | {
         status: (_EVERYWHERE | _SOMEWHERE)[status] for status in endpoint.refuses
     }  # fmt: skip
     return says | {"responses": says["responses"] | _refusals(refusals)}

@@ -8,7 +8,8 @@ at once.
 import hashlib
 import hmac
 import math
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -16,8 +17,8 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import hdrs, web
-from multidict import MultiMapping
+from aiohttp import BodyPartReader, hdrs, web
+from multidict import MultiDict, MultiMapping
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import NotAllowed, NotPossible
@@ -38,13 +39,15 @@ from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.app import among, is_name_of_ours
-from payflow.web.http.endpoints import received_form
-from payflow.web.http.problems import FORBIDDEN, MISDIRECTED, TOO_MANY, UNAUTHENTICATED, Problem
+from payflow.web.http.endpoints import SentFile, received_file, received_form
+from payflow.web.http.problems import BAD_REQUEST, FORBIDDEN, MISDIRECTED, TOO_MANY, UNAUTHENTICATED, Problem
 
 # One customer of a provider of addresses has all of these.
 _SITE_BITS = 64
 _MOST_HOPS = 32
 _MOST_REFUSED = 10_000
+_MOST_PARTS, _LONGEST_FIELD = 10, 4_000
+"""Of a form with a file."""
 _LOOKS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
@@ -186,6 +189,12 @@ class Gate:
         return found
 
 
+def _plain_name(name: str) -> str:
+    """Take the name of a file for what it is: a name, and no path."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in last if char.isprintable())[:100] or "payouts"
+
+
 def _site(address: str) -> str | None:
     try:
         found = ip_address(address)
@@ -325,6 +334,29 @@ class PageSessions:
         form = await received_form(visit.request)
         _refuse_unless(visit, form.get(CSRF, ""), "This form is not from this page, or from an earlier visit")
         return form
+
+    @asynccontextmanager
+    async def form_with_file(self, visit: Visit) -> AsyncIterator[tuple[Form, SentFile]]:
+        """Read a form with a file, which comes last; the rest says first that it was sent from one of our pages."""
+        _refuse_other_sites(visit.request)
+        refuse_reading_only(visit.caller.scope)
+        if not visit.request.content_type.startswith("multipart/"):
+            raise Problem(BAD_REQUEST, "Choose a file.")
+        fields: MultiDict[str] = MultiDict()
+        reader = await visit.request.multipart()
+        for _ in range(_MOST_PARTS):
+            part = await reader.next()
+            if not isinstance(part, BodyPartReader):
+                break
+            if part.filename is None:
+                fields.add(part.name or "", (await part.read_chunk(_LONGEST_FIELD)).decode(errors="replace"))
+                await part.release()
+                continue
+            _refuse_unless(visit, fields.get(CSRF, ""), "This form is not from this page, or from an earlier visit")
+            async with received_file(part.read_chunk, visit.request, _plain_name(part.filename)) as sent:
+                yield fields, sent
+            return
+        raise Problem(BAD_REQUEST, "Choose a file.")
 
     async def sign_in_form(self, request: web.Request) -> Form:
         """Read what somebody shows who is not known yet; they are slowed down before any of it is read."""

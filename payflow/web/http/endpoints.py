@@ -4,9 +4,12 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,6 +17,7 @@ from aiohttp import hdrs, web
 from multidict import MultiDict, MultiMapping
 from pydantic import BaseModel
 
+from payflow.desk.payout_files.checking import MOST_BYTES
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 from payflow.telemetry.metrics import Metrics
@@ -26,6 +30,9 @@ LONGEST_KEY = 255
 BODY_WITHIN_S = 15.0
 JSON, CSV, FORM = "application/json", "text/csv", "application/x-www-form-urlencoded"
 MOST_FIELDS = 1000
+FILE_WITHIN_S, FILE_PIECE = 120.0, 2**16
+_UPLOADS = asyncio.Semaphore(2)
+"""Checking one takes a core for a while."""
 
 _KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 _WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH})
@@ -35,6 +42,14 @@ ANYBODY: frozenset[Role] = frozenset()
 
 B = TypeVar("B", bound=RequestBody)
 Q = TypeVar("Q", bound=Query)
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file that somebody sent, on our disk for as long as their request is served."""
+
+    path: Path
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,15 @@ class EndpointCall(Generic[B, Q]):
     """The idempotency key; empty without one."""
     address: str = ""
     """Where it came from."""
+    sent: "SentFile | None" = None
+    """The file that came as the body."""
+
+    @property
+    def file(self) -> Path:
+        """Where that file is, for as long as the request is served."""
+        if self.sent is None:
+            raise TypeError("No file is taken here.")
+        return self.sent.path
 
     @property
     def caller(self) -> Caller:
@@ -102,6 +126,8 @@ class ApiEndpoint(Generic[B, Q]):
     """What it may refuse beyond what every place may."""
     keyed: bool = field(default=False)
     """Whether it takes an idempotency key."""
+    takes_file: bool = False
+    """Whether the body is a file, byte for byte."""
 
     @property
     def takes_body(self) -> bool:
@@ -129,7 +155,11 @@ def route(endpoint: AnyEndpoint, admission: Admission, metrics: Metrics) -> web.
     """Serve an endpoint."""
 
     async def run(request: web.Request) -> web.StreamResponse:
-        return written(await endpoint.run(await _call(endpoint, admission, request)))
+        call = await _call(endpoint, admission, request)
+        if not endpoint.takes_file:
+            return written(await endpoint.run(call))
+        async with received_file(request.content.read, request) as sent:
+            return written(await endpoint.run(replace(call, sent=sent)))
 
     async def serve(request: web.Request) -> web.StreamResponse:
         answer = await answered(run, request)
@@ -183,6 +213,33 @@ async def received_form(request: web.Request) -> MultiMapping[str]:
         return MultiDict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
     except ValueError:
         raise Problem(problems.BAD_REQUEST, f"A form is UTF-8 text of at most {MOST_FIELDS} fields.") from None
+
+
+@asynccontextmanager
+async def received_file(
+    read: Callable[[int], Awaitable[bytes]], request: web.Request, name: str = ""
+) -> AsyncIterator[SentFile]:
+    """Take a file in, no larger and no slower than it may be, and let go of it afterwards; two at a time."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        raise Problem(problems.WRONG_TYPE, "Send the file as it is, not compressed.")
+    if _UPLOADS.locked():
+        raise Problem(problems.TOO_MANY, "Other files are being checked: send it again in a minute.")
+    async with _UPLOADS:
+        with tempfile.NamedTemporaryFile(prefix="payflow-") as taken:
+            size = 0
+            try:
+                async with asyncio.timeout(FILE_WITHIN_S):
+                    while piece := await read(FILE_PIECE):
+                        size += len(piece)
+                        if size > MOST_BYTES:
+                            raise Problem(problems.TOO_LARGE, f"A file has at most {MOST_BYTES // 2**20} MB: split it.")
+                        await asyncio.to_thread(taken.write, piece)
+            except TimeoutError:
+                raise Problem(problems.TOO_SLOW, f"The file did not come within {FILE_WITHIN_S:g} s.") from None
+            except (ConnectionError, web.RequestPayloadError):
+                raise Problem(problems.BAD_REQUEST, "The file was cut off.") from None
+            await asyncio.to_thread(taken.flush)
+            yield SentFile(Path(taken.name), name)
 
 
 async def received(request: web.Request, *, of_type: str = "", most_bytes: int = 0) -> bytes:

@@ -1,7 +1,12 @@
 """Every page in a real Chromium, wide and narrow, light and dark: readable by everybody, silent, at home."""
 
-from machines.core.ids import RecordId
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from machines.core.ids import Owner, RecordId
 from machines.payout.risk import ProviderHistory
+from payflow.desk.payout_files.files import PayoutFiles
+from payflow.desk.person import Person
 from payflow.store.registers.batches import Batches
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role
@@ -43,6 +48,19 @@ async def busy_day(front: Front) -> dict[str, str]:
     return made
 
 
+async def some_file(front: Front) -> str:
+    """Send a file that has red rows, and rows that another file has, and waits for reviewers."""
+    files, sent = PayoutFiles(front.desk), []
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "may.csv"
+        for name in ("april", "may"):
+            rows = [f"{one}00,NGN,044,069000003{one},{name}-{one}" for one in range(10)]
+            path.write_text("\n".join(["amount,currency,bank_code,account_number,reference", *rows, "1,NGN,044,x,y"]))
+            uma = Person("uma", Role.OPERATOR)
+            sent.append(await files.upload(Owner(ANN), path, f"{name}.csv", "", uma))
+    return (await files.leave_out(sent[-1].id, "4,6-8", Person("rita", Role.REVIEWER))).id
+
+
 async def test_every_page_can_be_used_by_everybody_and_says_nothing_on_the_console(
     flagged: Front, browser: Chromium
 ) -> None:
@@ -59,6 +77,7 @@ async def test_every_page_can_be_used_by_everybody_and_says_nothing_on_the_conso
     await browser.sign_in(page, await flagged.token(Role.OPERATOR, name="otto"))
     for path in (
         "/admin", "/admin/records", "/admin/batches", "/admin/batches/20261120-1200", f"/admin/ledger?owner={ANN}",
+        "/admin/files", f"/admin/files/{await some_file(flagged)}",
         "/admin/outbox", "/admin/audit", "/admin/sessions", "/admin/proposals", "/admin/login", "/admin/passkeys",
         record, f"{record}/override?to=CANCELLED", f"/admin/records/{made['failed']}/do/release",
         f"/admin/bulk?verb=release&id={made['failed']}&id={made['under_way']}",

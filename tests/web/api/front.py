@@ -27,6 +27,7 @@ from machines.payout.risk import ProviderHistory, Thresholds
 from payflow.config import Settings, load
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import FirstLook, Gateway, Hooks
+from payflow.desk.payout_files.made import file_machines
 from payflow.desk.payouts import Desk
 from payflow.desk.requests import two_people_from
 from payflow.engine.dispatcher import Dispatcher, Handler
@@ -349,7 +350,7 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
     machine = payout(PayoutPolicy(settings.retry_after_s), acts, prove)
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, signed, read)
     async with open_store(settings, clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
-        store.serve([machine])
+        store.serve([machine, *file_machines(store)])
         most = two_people_from(settings, store) if settings.two_people_from else None
         borne = settings.payout_fee_bearer == "provider"
         looks = PayoutActs(

@@ -20,6 +20,7 @@ from payflow.web.pages.admin.issuer import IssuerPages
 from payflow.web.pages.admin.live import Live
 from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
+from payflow.web.pages.admin.payout_files import PayoutFilesPage
 from payflow.web.pages.admin.proposals import ProposalsPage
 from payflow.web.pages.admin.record import RecordPage
 from payflow.web.pages.admin.records import RecordsPage, searches_of
@@ -80,6 +81,7 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering) -> lis
     return [
         Page("", "Overview", lambda frame: Overview(frame, board, steering, desk).routes()),
         Page("review", "Review", lambda frame: ReviewPage(frame, desk, actions).routes()),
+        Page("files", "Files", lambda frame: PayoutFilesPage(frame, desk).routes()),
         Page("records", "Records", of_records),
         Page("proposals", "Proposals", lambda frame: ProposalsPage(frame, steering.two).routes()),
         Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),

@@ -41,6 +41,7 @@ from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
 from payflow.web.http.auth import CSRF, Form, PageSessions, SiblingPages, Visit, see
+from payflow.web.http.endpoints import SentFile
 from payflow.web.http.problems import UNAUTHENTICATED, Problem
 
 log = structlog.get_logger()
@@ -81,6 +82,7 @@ class FormDone:
 
 Show = Callable[[Visit], Awaitable[web.StreamResponse]]
 Do = Callable[[Visit, Form], Awaitable[FormDone]]
+DoWithFile = Callable[[Visit, Form, SentFile], Awaitable[FormDone]]
 
 
 @dataclass(slots=True)
@@ -142,6 +144,18 @@ class Frame:
             if proven and not await self.sessions.is_proven(visit, form.get(PROOF, "")):
                 return await self._held_back(visit, form)
             done = await do(visit, form)
+            await self.sessions.say(visit, done.said)
+            return see(done.to)
+
+        return web.post(f"{self.place}{path}", self._answering(serve))
+
+    def takes_file(self, path: str, do: DoWithFile, roles: Collection[Role]) -> web.RouteDef:
+        """Take a form with a file from those who may send it; then lead on."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            visit = await self.sessions.visit(request, roles)
+            async with self.sessions.form_with_file(visit) as (form, sent):
+                done = await do(visit, form, sent)
             await self.sessions.say(visit, done.said)
             return see(done.to)
 
