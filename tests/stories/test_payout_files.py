@@ -256,3 +256,46 @@ async def test_a_reference_is_paid_once_whatever_file_it_is_in(town: Town, tmp_p
     assert RecordId(row.reason.split()[2]).startswith("payout-")
     with pytest.raises(NotPossible, match="no row to pay"):
         await town.files.approve(again.id, RITA, again.data.fingerprint)
+
+
+async def test_two_workers_make_and_pay_every_row_once(town: Town, tmp_path: Path) -> None:
+    file = await approved(town, written(tmp_path, *plain_rows(40)))
+    async with town.worker(), town.worker():
+        file = await until(town, file, s.DONE)
+    assert (file.data.made, file.data.states()) == (40, {"COMPLETED": 40})
+    assert await payouts(town) == len(town.bank.transfers.all) == 40
+
+
+async def test_who_was_shut_out_since_has_approved_no_row(town: Town, tmp_path: Path) -> None:
+    file = await approved(town, written(tmp_path, *plain_rows(3)))
+    await Tokens(town.store.link).revoke(RITA.name, "otto")
+    async with town.worker():
+        await until(town, file, s.PAYING)
+
+        async def back() -> bool:
+            await town.time_passes(seconds=1)
+            owned = await town.store.listing.owned_by(ANN, 10)
+            rows = [one.record for one in owned if one.record.machine == "payout"]
+            return all(one.state == "REQUESTED" and "counts no more" in one.data.reason for one in rows)
+
+        await wait_until(back, "every row waits for reviewers")
+    assert town.bank.transfers.all == []
+
+
+async def test_a_row_of_another_name_waits_for_reviewers_by_itself(town: Town, tmp_path: Path) -> None:
+    path = tmp_path / "pay.csv"
+    head = "amount,currency,bank_code,account_number,account_name"
+    path.write_text(f"{head}\n100,NGN,044,0690000101,\n100,NGN,044,0690000102,Totally Different Person\n", "utf-8")
+    file = await approved(town, path)
+    async with town.worker():
+        await until(town, file, s.PAYING)
+
+        async def waits() -> bool:
+            await town.time_passes(seconds=1)
+            found = await results(town, file)
+            return [found[2].status, found[3].status] == ["paid", "requested"]
+
+        await wait_until(waits, "one is paid, the other waits")
+    found = await town.record((await results(town, file))[3].payout)
+    assert [one.code for one in found.data.findings] == ["file", "held_name"]
+    assert found.data.approvals == ()

@@ -108,6 +108,7 @@ class MadeRows:
     async def states(self, record: FileRecord, place: int) -> tuple[Mapping[str, int], bool]:
         """Count the payouts of a portion by state, and say whether all of them are over."""
         rows = await self.approved(record, place)
+        await self._rows.remember(record.id)
         found = await self._read([row.payout for row in rows])
         ours = [one for row in rows if (one := found.get(row.payout)) is None or is_row(one, record, row)]
         states = Counter(GONE if one is None else one.state for one in ours)
