@@ -136,6 +136,15 @@ async def test_two_maps_of_one_file_that_are_both_approved_pay_it_once(town: Tow
     assert (await town.account()).held == 0
 
 
+@pytest.mark.parametrize("amount", ["500.000", "1 500.000"])
+async def test_a_point_that_may_mean_thousands_is_red(town: Town, tmp_path: Path, amount: str) -> None:
+    """In half of the world 500.000 is half a million; read as five hundred it pays a thousandth."""
+    rows = [f'"{one}",NGN,044,0690000031,pay,' for one in (amount, "1,500.000", "1000.50", "2000.0000")]
+    file = await sent(town, written(tmp_path, *rows))
+    assert (file.data.red, file.data.payable) == (1, 3)
+    assert [one.cell for one in await town.files.first_red(file.id, 2)] == ["amount"]
+
+
 async def test_what_is_not_covered_is_held_not_at_all(town: Town, tmp_path: Path) -> None:
     file = await sent(town, written(tmp_path, *[f"900000,NGN,044,06900001{number:02},pay," for number in range(3)]))
     await town.files.approve(file.id, RITA, file.data.fingerprint)

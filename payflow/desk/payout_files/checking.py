@@ -12,7 +12,7 @@ from adapters.payout_files.rows import RawRow
 from machines.core.errors import BadAmount, PayflowError
 from machines.core.ids import Owner, derived_id
 from machines.core.methods import BadDestination
-from machines.core.money import Assets, Money
+from machines.core.money import Asset, Assets, Money
 from machines.core.ports import Destination
 from payflow.desk.gateways import print_of
 from payflow.desk.methods import PayRoute
@@ -23,6 +23,8 @@ from payflow.store.registers.payout_files import FileRow, RedRow
 LONGEST_NOTE, LONGEST_REFERENCE = 140, 100
 MOST_BYTES = LARGEST
 """Of a file."""
+THOUSAND = 3
+"""So many digits stand between two signs of thousands."""
 KNOWN: Mapping[str, str] = {
     "amount": "how much, as 1250.50",
     "currency": "its currency, as NGN",
@@ -79,7 +81,7 @@ class RowChecker:
             cell = "currency"
             asset = self.assets[row.said.get("currency", "").upper()]
             cell = "amount"
-            amount = Money.parse(_plain(row.said.get("amount", "")), asset)
+            amount = Money.parse(_plain(row.said.get("amount", ""), asset), asset)
             cell = "destination"
             parts = {name: row.said[name] for name in PARTS if row.said.get(name)}
             method = row.said.get("method", "") or ("ethereum" if "address" in parts else "bank")
@@ -133,8 +135,13 @@ def _fee(route: PayRoute, amount: Money) -> int:
     return int(fee.to_integral_value(ROUND_CEILING))
 
 
-def _plain(text: str) -> str:
-    """Read an amount as spreadsheets write it; `1,250` may be one thousand or one and a quarter, and is refused."""
+def _plain(text: str, asset: Asset) -> str:
+    """Read an amount as spreadsheets write it; `1,250` may be one thousand or one and a quarter, and is refused.
+
+    So is `1.250`, where the currency has fewer decimals than that.
+    """
     if "," in text and ("." not in text or text.rfind(",") > text.rfind(".")):
         raise BadAmount(f"{text[:40]!r} can be read in two ways: write 1250.50.")
+    if "," not in text and len(text.partition(".")[2]) == THOUSAND > asset.decimals:
+        raise BadAmount(f"{text[:40]!r} can be read in two ways: {asset.code} has {asset.decimals} decimals.")
     return text.replace(",", "").replace(" ", "")
