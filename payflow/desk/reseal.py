@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from machines.core.errors import Conflict, NotFound, PayflowError, SealedForAnother, StoreUnavailable
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.machine import Anew
 from payflow.store import keys
 from payflow.store.link import paged
 from payflow.store.outbox import Post
+from payflow.store.registers.payout_files import FileRow, PayoutFileRows
 from payflow.store.seals import Seals
 from payflow.store.store import Store
 
@@ -118,6 +121,9 @@ async def _everything(store: Store, who: str) -> AsyncIterator[_Sealed]:
             yield _Sealed(f"contributor {owner}", partial(store.contributors.reseal, owner))
         async for message in _messages(store, shard):
             yield message
+        rows = PayoutFileRows(store.link, store.records)
+        async for file, portion in rows.portions(shard):
+            yield _Sealed(f"{file}, {portion}", partial(rows.reseal, file, portion, partial(_row, store.seals)))
 
     async for other in _of_the_installation(store):
         yield other
@@ -176,6 +182,11 @@ async def _archived(store: Store, record_id: RecordId) -> bool:
     renew = store.records.machines[parse_id(record_id)[0]].reseal
     fresh = anew(store.seals, record_id)
     return await store.archive.reseal(record_id, lambda data: renew(data, fresh) if renew else data)
+
+
+def _row(seals: Seals, row: FileRow) -> FileRow:
+    """Seal a row of a file of payouts anew, which is none yet."""
+    return msgspec.structs.replace(row, sealed=anew(seals, row.payout)(row.sealed, row.place)[0])
 
 
 def anew(seals: Seals, record_id: RecordId) -> Anew:

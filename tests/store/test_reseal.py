@@ -27,6 +27,7 @@ from machines.payout.react import payout
 from payflow.desk.reseal import ResealReport, reseal
 from payflow.store import keys
 from payflow.store.registers.contributors import AddressProof, ContributorAddress
+from payflow.store.registers.payout_files import FileRow, PayoutFileRows, RedRow
 from payflow.store.registers.profiles import Profile
 from payflow.store.seals import Seals, new_key
 from payflow.store.store import Store, open_store
@@ -326,3 +327,24 @@ async def test_who_was_started_with_the_old_keys_alone_is_told_so(before: Store,
     await reseal(store, "otto")
     with pytest.raises(UnknownSealKey):
         before.seals.open((await data_of(store, record_id)).sealed, record_id)
+
+
+async def test_rows_of_files_that_wait_for_reviewers_are_sealed_anew(before: Store, store: Store) -> None:
+    home = store.records.owner_shard(ANN)
+    file, payout_id = (derived_id(machine, home, ANN, "1") for machine in ("disbursement", "payout"))
+    row = FileRow(
+        2, payout_id, "NGN", 100_00, "bank", "flutterwave", before.seals.seal(HOME, payout_id), "044 ••••0031",
+        before.seals.place(HOME), "print", twin="another",
+    )  # fmt: skip
+    rows = PayoutFileRows(store.link, store.records)
+    await rows.write(file, 0, [row, msgspec.structs.replace(row, number=3)])
+    await rows.write_red(file, 0, [RedRow(4, "amount", "too little")])
+    report = await reseal(store, "otto")
+    assert report.done
+    assert report.renewed == 1
+    found = await rows.read(file, 0)
+    assert found is not None
+    assert [one.means for one in found] == [row.means, (3, *row.means[1:])]
+    assert {Seals([NEW], PRINTS).open(one.sealed, payout_id) for one in found} == {HOME}
+    assert [one.number async for one in rows.red(file)] == [4]
+    assert await store.link.ask("PTTL", keys.file_rows(home, file)) > 0

@@ -4,7 +4,7 @@ What is read here is compared with the digest in the file's own record before an
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from payflow.store import keys
 from payflow.store.link import PAGE
 from payflow.store.records import OverRecords
+from payflow.store.scripts import SWAP
 
 REMEMBERED_MS = 90 * DAY
 """From the last look at a file on: so long its results can be had."""
@@ -128,6 +129,23 @@ class PayoutFileRows(OverRecords):
             answers = await self._link.pipeline(asked)
             found.update(one for place, one in enumerate(some) if answers[place] or answers[place + len(some)])
         return found
+
+    async def reseal(self, file: RecordId, portion: str, renew: Callable[[FileRow], FileRow]) -> bool:
+        """Write the rows of a portion as they are sealed anew; False where that is not needed."""
+        before = await self._link.ask("HGET", _key(file), portion)
+        rows = msgspec.msgpack.decode(before, type=list[FileRow]) if before else []
+        fresh = [renew(row) for row in rows]
+        # Where somebody wrote it meanwhile, the next walk looks at it.
+        return fresh != rows and await self._link.run(
+            SWAP, [_key(file)], portion, before, msgspec.msgpack.encode(fresh)
+        )
+
+    async def portions(self, shard: int) -> AsyncIterator[tuple[RecordId, str]]:
+        """Walk over all portions of the files of a shard."""
+        async for key in self._link.keys(keys.file_rows(shard, "*")):
+            for name in await self._link.ask("HKEYS", key):
+                if name.startswith(_PAYABLE.encode()):
+                    yield RecordId(key.rpartition(":")[2]), name.decode()
 
     # ── payees and amounts of the last days ──────────────────────────────────────────────────────────────────────────
 
