@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from adapters.http import HttpReply
-from adapters.paystack import wire
+from adapters.paystack import statement, wire
 from machines.core.errors import (
     BadInput,
     Contradiction,
@@ -21,7 +21,7 @@ from machines.core.errors import (
     Retryable,
     StepError,
 )
-from machines.core.money import ETH, Money
+from machines.core.money import ETH, NGN, Asset, Assets, Money
 from machines.core.ports import Destination, Failed, Payment, PaymentKey, Pending, Reversed, Settled
 from tests.adapters.conftest import payment
 
@@ -206,3 +206,9 @@ def test_other_news_is_none_of_ours_and_nonsense_is_bad_input() -> None:
     for body in (b"", b"[]", b"\xff", b'{"event":"transfer.success","data":{}}', b" " * 70_000, b"[" * 60_000):
         with pytest.raises(BadInput):
             wire.read_webhook(body)
+
+
+@pytest.mark.parametrize(("asset", "units"), [(NGN, 132271), (Asset("XOF", 0), 1322), (ETH, 1322710000000)])
+def test_its_statement_counts_hundredths_of_every_currency(asset: Asset, units: int) -> None:
+    one = msgspec.convert({**DATA, "currency": asset.code}, wire.PaystackTransfer, strict=False)
+    assert statement._paid(one, None, Assets([asset])).amount.units == units  # noqa: SLF001
