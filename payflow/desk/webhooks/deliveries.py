@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from machines.core.clock import DAY, SECOND
 from machines.core.errors import PutOff, Retryable
 from machines.core.ids import Owner
 from payflow.desk.webhooks.events import news_of
@@ -22,6 +23,11 @@ MOST_UNDER_WAY = 48
 MOST_AFTER_FAILURE = 2
 """So many, while its last answer was none or a refusal: one that hangs must not be what all others wait for."""
 NEXT_TURN_S, AFTER_FAILURE_S = 1.0, 15.0
+SEVENTH, MOST_PUT_OFF_S = 7, 3600.0
+"""Behind one that fails each waits a seventh of the time that it has waited already, up to an hour: however much waits
+for it, it is not what the others wait for."""
+MOST_WAIT_MS = 2 * DAY
+"""After so long each turn that it does not get counts as a try, after the last of which it is set aside."""
 SWITCHED_OFF = "It is switched off: nothing was sent. A replay sends it."
 
 
@@ -80,7 +86,7 @@ class PlatformDeliveries:
             off = DeliveryAttempt(message, post.record, now, post.at, 0, 0, SWITCHED_OFF, 0, news)
             await self._store.webhook_log.note(name, off)
             return
-        with self._turn(name):
+        with self._turn(name, now - post.at):
             answer = await self._send(endpoint.url, endpoint.signing(now), message, news)
         (self._failing.discard if answer.received else self._failing.add)(name)
         attempt = DeliveryAttempt(
@@ -93,10 +99,13 @@ class PlatformDeliveries:
             )
 
     @contextmanager
-    def _turn(self, name: str) -> Iterator[None]:
+    def _turn(self, name: str, waited_ms: int) -> Iterator[None]:
         failing = name in self._failing
         if self._under_way[name] >= (MOST_AFTER_FAILURE if failing else MOST_UNDER_WAY):
-            raise PutOff(f"{name} has enough under way.", after_s=AFTER_FAILURE_S if failing else NEXT_TURN_S)
+            if failing and waited_ms > MOST_WAIT_MS:
+                raise Retryable(f"{name} fails, and this has waited for it for days.")
+            again_s = min(MOST_PUT_OFF_S, max(AFTER_FAILURE_S, waited_ms / SECOND / SEVENTH))
+            raise PutOff(f"{name} has enough under way.", after_s=again_s if failing else NEXT_TURN_S)
         self._under_way[name] += 1
         try:
             yield

@@ -1,5 +1,6 @@
 """A platform listens where it says: what it hears is signed, in order, logged, and sent once more when it asks."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,8 +12,9 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from adapters.notify.platforms import WebhookAnswer, WebhookSender
-from machines.core.clock import FixedClock, SystemClock
+from machines.core.clock import HOUR, FixedClock, Millis, SystemClock
 from machines.core.decision import keep
+from machines.core.errors import PutOff, Retryable
 from machines.core.facts import Nothing
 from machines.core.ids import RecordId
 from machines.payout.data import news
@@ -21,8 +23,10 @@ from payflow.desk.webhooks.deliveries import MOST_AFTER_FAILURE, PlatformDeliver
 from payflow.desk.webhooks.endpoints import MOST_ENDPOINTS, fixed_endpoints
 from payflow.engine.dispatcher import Dispatcher
 from payflow.store import keys
+from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role, Tokens, TokenScope
 from tests.adapters.notify.shop import Heard, Shop, open_shop
+from tests.waiting import wait_until
 from tests.web.api.front import ANN, SHOP, Front, open_front
 
 PLACE = "/api/webhook-endpoints"
@@ -336,3 +340,40 @@ async def test_an_endpoint_that_hangs_is_asked_seldom_so_that_the_others_have_ro
             desk.clock.advance(5)
             await dispatcher.deliver_due()
         assert max(peaks) <= MOST_AFTER_FAILURE
+
+
+async def test_what_waits_for_an_endpoint_that_fails_comes_ever_more_seldom_and_counts_tries_after_days(
+    settings: Settings,
+) -> None:
+    """Else more and more waits for a platform that is gone, all of which is taken again every few seconds."""
+    async with stall(settings) as desk:
+        name = (await desk.listen(desk.shop))["id"]
+        hang, answers = asyncio.Event(), [WebhookAnswer(500, "no", 1)]
+
+        async def hangs(url: str, secrets: Sequence[str], message: str, event: Mapping[str, Any]) -> WebhookAnswer:
+            if answers:
+                return answers.pop()
+            await hang.wait()
+            return WebhookAnswer(0, "It cannot be reached (TimeoutError).", 10_000)
+
+        platforms = PlatformDeliveries(desk.front.store, {}, hangs)
+        now = desk.clock.now()
+
+        def waited(hours: int) -> Post:
+            record = RecordId(f"payout-01-abcdefgh234567{hours:02}")
+            at = Millis(now - hours * HOUR)
+            return Post(f"{record}/1/1@{name}", "delivery", record, at, {"news": {"type": "x"}}, 0)
+
+        with pytest.raises(Retryable, match="500"):
+            await platforms.deliver(waited(0))
+        async with asyncio.TaskGroup() as group:
+            under_way = [group.create_task(platforms.deliver(waited(one))) for one in range(MOST_AFTER_FAILURE)]
+            await wait_until(lambda: platforms._under_way[name] == MOST_AFTER_FAILURE, "they hang")  # noqa: SLF001
+            for hours, again_s in ((0, 15), (3, 3 * 3600 / 7), (24, 3600)):
+                with pytest.raises(PutOff) as found:
+                    await platforms.deliver(waited(hours))
+                assert found.value.after_s == again_s
+            with pytest.raises(Retryable, match="for days"):
+                await platforms.deliver(waited(49))
+            for one in under_way:
+                one.cancel()
