@@ -51,7 +51,9 @@ class Thresholds:
         """Give the amounts in a currency; None where there are none."""
         if asset == NGN:
             return AmountLimits(self.most_units, self.most_units_an_hour, self.most_units_a_day)
-        return self.amounts.get(asset.code)
+        known = CURRENCIES.get(asset.code)
+        # A token that is only called like a currency counts other units.
+        return None if known and known.asset != asset else self.amounts.get(asset.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.currencies import CURRENCIES
 from machines.core.errors import BadSettings
-from machines.core.money import ETH, MAX_UNITS, NGN, Money
+from machines.core.money import ETH, MAX_UNITS, NGN, Asset, Money
 from machines.payout.risk import (
     AMOUNTS,
     CALM,
@@ -173,3 +173,9 @@ def test_limits_in_naira_say_nothing_of_another_currency_so_people_look_at_any_a
     asked = RiskRequest(Money(gwei, ETH), replace(GOOD, velocity=asked_before, average_units=gwei), NOW)
     assert codes(asked) == ["currency"]
     assert [finding.text for finding in assess(asked, LIMITS)] == ["no limits are set for amounts in ETH"]
+
+
+@pytest.mark.parametrize("decimals", [0, 6, 18])
+def test_what_is_only_called_like_a_currency_is_not_judged_by_its_amounts(decimals: int) -> None:
+    assert Thresholds().of(Asset("USD", 2)) is not None
+    assert Thresholds().of(Asset("USD", decimals)) is None
