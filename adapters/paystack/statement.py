@@ -114,4 +114,4 @@ def _balance(entries: Sequence[wire.LedgerEntry], asset: Asset) -> StatementBala
 
 def _units(minor: int, asset: Asset) -> int:
     """Count hundredths, as the gateway does in every currency, in units of the asset."""
-    return minor * 10**asset.decimals // wire.HUNDRED
+    return minor * int(10**asset.decimals) // wire.HUNDRED

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from machines.core.errors import BadInput, Deferred, OutcomeUnknown, RailClosed,
 from machines.core.facts import Fact, LostSight, Refused
 from machines.core.lifecycle import Position
 from machines.core.ports import Cause, Evidence, Failed, Payment, Pending, Reversed, Settled, Status, Unsent
+from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord, RiskFinding
@@ -67,14 +68,16 @@ REFUSALS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class MaySend:
-    """A look that may always send."""
+    """A look that may always send, and remembers that it began to."""
 
     now: Millis
+    began: bool = False
 
     async def may_send(self, *scopes: str) -> None:
         """Allow it."""
+        self.began = True
 
     async def refuse_paused(self, *scopes: str) -> None:
         """Nothing is paused."""
@@ -143,17 +146,20 @@ class Anything(RuleBasedStateMachine):
 
     # ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def take_in(self, fact: Fact) -> None:
-        """Let the payout learn something."""
+    def take_in(self, fact: Fact, sending: Sending | None = None) -> None:
+        """Let the payout learn something; what a look learned takes off the mark of its send, as the store does."""
         try:
             decision = react(POLICY, self.record, fact, Millis(self.now))
         except BadInput:
+            return
+        mark = self.record.sending if sending is None else sending
+        if decision.unsent and mark is not Sending.NO:
             return
         before = s.LIFECYCLE.states[self.record.state].position
         if decision.alarm:
             self.alarms.append(decision.alarm)
         if decision.recorded:
-            self.record = carried_out(self.record, decision, self.now)
+            self.record = replace(carried_out(self.record, decision, self.now), sending=mark)
         given_back = before is not s.LIFECYCLE.states[self.record.state].position is Position.AVAILABLE
         if given_back:
             others = self.gateway.open() - self.gateway.clicked - self.gateway.hidden
@@ -164,8 +170,9 @@ class Anything(RuleBasedStateMachine):
         act = self.looks.acts().get(self.record.state)
         if act is None:
             return
+        step = MaySend(Millis(self.now))
         try:
-            fact = done(act(self.record, MaySend(Millis(self.now))))
+            fact = done(act(self.record, step))
         except Rejected as error:
             fact = Refused(str(error))
         except OutcomeUnknown as error:
@@ -174,7 +181,9 @@ class Anything(RuleBasedStateMachine):
             return
         if not crashes:
             self.learned.append(fact)
-            self.take_in(fact)
+            self.take_in(fact, Sending.NO)
+        elif step.began:
+            self.record = replace(self.record, sending=Sending.LOST)
 
     @initialize(asked=st.sampled_from((s.REQUESTED, s.APPROVED, s.APPROVED, s.APPROVED)))
     def it_begins(self, asked: str) -> None:

@@ -18,7 +18,7 @@ from payflow.desk.reconcile.lineage import lineage_of
 from payflow.desk.reconcile.reconciler import Reconciler
 from payflow.desk.reconcile.repairs import FindingRepairs, resolve, says
 from payflow.desk.steering import Steering
-from payflow.shown import amount, grouped
+from payflow.shown import grouped
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
