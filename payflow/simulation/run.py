@@ -55,11 +55,9 @@ MEANWHILE = 0.5
 """How likely somebody may do something while more time passes, and how much likelier it is then."""
 MEANWHILE_TIMES = 4.0
 MOST_ASKED = 100
-MOBILE = 0.3
 LEAST, MOST = 100_00, 49_000_00
 
 ACCOUNTS = ("0690000001", "2110345678", "0110012345")
-PHONES = ("+2348012345678", "08031234567")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +147,14 @@ class PayoutRun:
     async def _request(self) -> None:
         dice, parts = self._dice, self.parts
         owner, amount = Owner(f"provider-{self.seed}"), Money(dice.randrange(LEAST, MOST), NGN)
-        mobile = self.conditions.api != "paystack" and dice.random() < MOBILE
-        kind, number = ("mobile_money", dice.choice(PHONES)) if mobile else ("bank", dice.choice(ACCOUNTS))
-        destination = Destination(kind, (("account_number", number), ("bank_code", "044")))
+        number = dice.choice(ACCOUNTS)
+        destination = Destination("bank", (("account_number", number), ("bank_code", "044")))
         self.outside.destinations.append(destination)
         self.amount = Decimal(amount.decimal)
         await parts.store.records.fund(owner, amount, f"earned-{self.seed}")
         await parts.store.profiles.write(Profile(owner), Profile(owner, verified=True), self.clock.now())
         await Tokens(parts.store.link).create(RITA.name, Role.REVIEWER, "", OLGA.name)
-        ask = Ask(owner, amount, kind, destination, key="key")
+        ask = Ask(owner, amount, "bank", destination, key="key")
         for _ in range(MOST_ASKED):
             try:
                 self.outside.payout = (await parts.desk.request(ask)).record.id

@@ -14,6 +14,7 @@ from machines.core.ports import Destination
 from machines.pool.data import owner_of_login
 from machines.transaction.data import owner_of_lane
 from payflow.desk.bounties.finding import account_of
+from payflow.store.registers import tokens
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from tests.web.api.front import COIN, SHOP, Front, asking, ngn
@@ -60,7 +61,7 @@ async def places(front: Front) -> list[tuple[str, str, str, str]]:
             if Role.PLATFORM not in re.split(r"\W+", told.get("description", "")):
                 continue
             content = told.get("requestBody", {}).get("content", {}).values()
-            shape = next((one["schema"]["$ref"].rpartition("/")[2] for one in content), "")
+            shape = next((one["schema"].get("$ref", "").rpartition("/")[2] for one in content), "")
             named_in = [one["in"] for one in told.get("parameters", ()) if one["name"] == "owner"]
             found += [(method.upper(), path, how, shape) for how in named_in]
             if shape in named:
@@ -122,7 +123,9 @@ async def test_a_claim_from_before_the_rule_grants_nothing(
         claim = Profile(owner, SHOP, verified=True, notify=("mailto:thief@example.com",), destination=ADDRESS)
         await profiles.write(Profile(owner), claim, Millis(1))
     await front.store.records.fund(owner, ngn("1000"), "before the rule")
-    own = await front.token(Role.PROVIDER, owner, name="themselves")
+    with monkeypatch.context() as before:
+        before.setattr(tokens, "somebody", Owner)
+        own = await front.token(Role.PROVIDER, owner, name="themselves")
     made = await front.call("POST", "/api/payouts", asking("500"), token=own)
     assert made.status == 201
 
